@@ -1,0 +1,106 @@
+"""MSAConfig, ModelSpec and the presets: the numbers a reader can check against a model card."""
+
+from dataclasses import dataclass, fields
+from numbers import Integral
+
+
+@dataclass(frozen=True)
+class MSAConfig:
+    """Sizes of one MSA attention layer, validated when made.
+
+    `top_k` counts every block a query reads, the forced ones (`init_blocks` at the start of the
+    sequence, `local_blocks` ending with the query's own) included. Sizes are in channels, blocks
+    or tokens; a wrong one raises ValueError, a non-integer TypeError.
+
+    Source: MSA paper, section 3.1; MiniMax-M3's released configuration.
+    """
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    index_dim: int
+    block_size: int
+    top_k: int
+    init_blocks: int = 0
+    local_blocks: int = 1
+
+    def __post_init__(self):
+        for field in fields(self):
+            smallest = 0 if field.name in ("init_blocks", "local_blocks") else 1
+            check_int(field.name, getattr(self, field.name), smallest)
+        check_heads(self.num_heads, self.num_kv_heads)
+        check_budget(self.top_k, self.init_blocks, self.local_blocks)
+
+    @property
+    def group_size(self) -> int:
+        """G, the query heads that share one KV head and one selection."""
+        return self.num_heads // self.num_kv_heads
+
+    @property
+    def budget(self) -> int:
+        """Tokens a query reads at most: top_k * block_size."""
+        return self.top_k * self.block_size
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The attention shape of a whole model: what `msa_ref.cost` counts.
+
+    `dense_layers` of the `layers` use dense attention; the rest use `attention`
+    (an MSAConfig, or None for a model that is dense throughout).
+    """
+
+    name: str
+    layers: int
+    dense_layers: int
+    d_model: int
+    attention: MSAConfig | None
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+
+    def __post_init__(self):
+        for name in ("layers", "d_model", "num_heads", "num_kv_heads", "head_dim"):
+            check_int(name, getattr(self, name), 1)
+        check_int("dense_layers", self.dense_layers, 0)
+        check_heads(self.num_heads, self.num_kv_heads)
+        if self.dense_layers > self.layers:
+            raise ValueError(f"dense_layers: got {self.dense_layers} of {self.layers} layers")
+        if self.attention is None and self.dense_layers != self.layers:
+            raise ValueError("attention: got None with layers that are not dense")
+        if self.attention is not None:
+            shape = (self.num_heads, self.num_kv_heads, self.head_dim)
+            sparse = self.attention
+            if shape != (sparse.num_heads, sparse.num_kv_heads, sparse.head_dim):
+                raise ValueError(f"attention: its heads differ from the model's {shape}")
+
+
+def check_int(name: str, value: object, smallest: int) -> None:
+    """Raise unless `value` is an integer of at least `smallest`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name}: got {value!r}, takes an integer")
+    if value < smallest:
+        raise ValueError(f"{name}: got {value}, takes an integer of at least {smallest}")
+
+
+def check_heads(num_heads: int, num_kv_heads: int) -> None:
+    """Raise unless the KV heads divide the query heads."""
+    if num_heads % num_kv_heads:
+        raise ValueError(f"num_kv_heads: got {num_kv_heads}, takes a divisor of {num_heads} heads")
+
+
+def check_budget(top_k: int, init_blocks: int, local_blocks: int) -> None:
+    """Raise unless the forced blocks fit into top_k."""
+    if top_k < init_blocks + local_blocks:
+        raise ValueError(
+            f"top_k: got {top_k}, takes at least the forced blocks "
+            f"(init_blocks {init_blocks} + local_blocks {local_blocks})"
+        )
+
+
+_PAPER_SHAPE = MSAConfig(64, 4, 128, 128, 128, 16)
+
+M3 = ModelSpec("MiniMax-M3", 60, 3, 6144, _PAPER_SHAPE, 64, 4, 128)
+MSA_109B = ModelSpec("MSA 109B", 41, 0, 3072, _PAPER_SHAPE, 64, 4, 128)
+M2 = ModelSpec("MiniMax-M2", 62, 62, 3072, None, 48, 8, 128)
+TOY = MSAConfig(8, 2, 16, 16, 16, 4)

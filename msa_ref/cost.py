@@ -1,0 +1,138 @@
+"""Closed-form costs: FLOPs, bytes and cache size, and the roofline they meet.
+
+FLOPs count attention and its selector alone (2 per multiply-add; projections, norms and softmax
+left out). Bytes are those of bf16 arrays unless said. Source: MSA paper, section 3.3 and Eq. 12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from msa_ref.config import ModelSpec, check_int
+
+BF16_BYTES = 2
+
+
+class Cost(NamedTuple):
+    """A cost in two sizes: of one main layer (MSA where the model has it), and of the model."""
+
+    layer: float
+    model: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A processor as a roofline sees it: peak FLOP/s in bf16, and memory bandwidth in bytes/s."""
+
+    name: str
+    peak_flops: float
+    bandwidth: float
+
+
+H100 = Machine("H100 SXM", 989e12, 3.35e12)
+
+
+def visible_keys(new_tokens: int, context: int) -> int:
+    """Keys that the last `new_tokens` of `context` tokens see in all under the causal mask."""
+    check_context(new_tokens, context)
+    return new_tokens * (2 * context - new_tokens + 1) // 2
+
+
+def selected_keys(spec: ModelSpec, new_tokens: int, context: int) -> int:
+    """Keys that those queries read in all when each reads top_k blocks, its own (partial) included."""
+    check_context(new_tokens, context)
+    positions = np.arange(context - new_tokens, context)
+    own, inside_own = np.divmod(positions, spec.attention.block_size)
+    others = np.minimum(own, spec.attention.top_k - 1)
+    return int((inside_own + 1 + others * spec.attention.block_size).sum())
+
+
+def prefill_flops(spec: ModelSpec, new_tokens: int, context: int, formula: str = "exact") -> Cost:
+    """FLOPs to attend with `new_tokens` queries to `context` keys, the new ones included.
+
+    "exact" counts what the causal mask leaves. "paper" is the paper's closed form: half a square
+    for what is dense, and top_k whole blocks for every query, early ones too, so it overcounts
+    MSA below about 16K tokens. Raises ValueError on another formula or more queries than keys.
+    """
+    check_context(new_tokens, context)
+    if formula not in ("exact", "paper"):
+        raise ValueError(f'formula: got {formula!r}, takes "exact" or "paper"')
+    if formula == "exact":
+        pairs = visible_keys(new_tokens, context)
+    else:
+        pairs = new_tokens * context - new_tokens**2 / 2
+    dense = 4 * spec.num_heads * spec.head_dim * pairs
+    if spec.attention is None:
+        return _cost(spec, dense, dense)
+    if formula == "exact":
+        main_pairs = selected_keys(spec, new_tokens, context)
+    else:
+        main_pairs = new_tokens * spec.attention.budget
+    index = 2 * spec.num_kv_heads * spec.attention.index_dim * pairs
+    return _cost(spec, dense, index + 4 * spec.num_heads * spec.head_dim * main_pairs)
+
+
+def decode_flops(spec: ModelSpec, context: int) -> Cost:
+    """FLOPs of one decode step, one sequence, the newest of `context` tokens being the query."""
+    return prefill_flops(spec, 1, context)
+
+
+def decode_bytes(
+    spec: ModelSpec, context: int, batch: int = 1, index_bytes: float = BF16_BYTES
+) -> Cost:
+    """Bytes of cache that one decode step reads for `batch` sequences of `context` tokens.
+
+    `index_bytes` is the size of one index-key channel: 2 in bf16, 1 in fp8.
+    """
+    check_int("batch", batch, 1)
+    check_int("context", context, 1)
+    dense = _kv_bytes(spec) * context
+    if spec.attention is None:
+        return _cost(spec, batch * dense, batch * dense)
+    index = spec.attention.index_dim * index_bytes * context
+    main = _kv_bytes(spec) * selected_keys(spec, 1, context)
+    return _cost(spec, batch * dense, batch * (index + main))
+
+
+def prefill_bytes(spec: ModelSpec, new_tokens: int, context: int) -> Cost:
+    """Fewest bytes a prefill moves: queries in, outputs out, and every key and value once."""
+    check_context(new_tokens, context)
+    queries = 2 * spec.num_heads * spec.head_dim * BF16_BYTES * new_tokens
+    keys = cache_bytes_per_token(spec).layer * context
+    dense_keys = _kv_bytes(spec) * context
+    index_queries = 0
+    if spec.attention is not None:
+        index_queries = spec.num_kv_heads * spec.attention.index_dim * BF16_BYTES * new_tokens
+    return _cost(spec, queries + dense_keys, queries + index_queries + keys)
+
+
+def cache_bytes_per_token(spec: ModelSpec) -> Cost:
+    """Bytes that one token adds to the cache: MSA stores its index key on top of K and V."""
+    index = 0 if spec.attention is None else spec.attention.index_dim * BF16_BYTES
+    return _cost(spec, _kv_bytes(spec), _kv_bytes(spec) + index)
+
+
+def roofline_seconds(flops: float, num_bytes: float, machine: Machine) -> float:
+    """Seconds below which no program can go: the longer of computing and moving."""
+    return max(flops / machine.peak_flops, num_bytes / machine.bandwidth)
+
+
+def check_context(new_tokens: int, context: int) -> None:
+    """Raise unless the new tokens are the last of the context."""
+    check_int("new_tokens", new_tokens, 1)
+    check_int("context", context, 1)
+    if new_tokens > context:
+        raise ValueError(f"new_tokens: got {new_tokens}, takes at most the context, {context}")
+
+
+def _kv_bytes(spec: ModelSpec) -> int:
+    return 2 * spec.num_kv_heads * spec.head_dim * BF16_BYTES
+
+
+def _cost(spec: ModelSpec, dense_layer: float, main_layer: float) -> Cost:
+    sparse_layers = spec.layers - spec.dense_layers
+    model = spec.dense_layers * dense_layer + sparse_layers * main_layer
+    return Cost(main_layer, model)

@@ -1,0 +1,1 @@
+"""Pictures and explorers: pure figures, thin widgets around them, one palette."""

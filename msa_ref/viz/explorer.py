@@ -1,0 +1,88 @@
+"""The shell of every explorer: sliders, one picture, one line in words."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Callable
+from html import escape
+
+import ipywidgets as widgets
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches, in the lessons' style, outside pyplot's state."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as PNG bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+class Explorer(widgets.VBox):
+    """Sliders above a picture above one sentence; all three follow every move.
+
+    `render(**values)` gives the Figure and `words(**values)` the sentence, both pure functions of
+    the sliders' values. `controls` are ipywidgets with a `.value` and a description, by argument
+    name. Where no live widget can be shown (GitHub, a printed page) the picture stands in.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        render: Callable[..., Figure],
+        words: Callable[..., str],
+        **controls: widgets.ValueWidget,
+    ):
+        self.title = title
+        self.render = render
+        self.words = words
+        self.controls = controls
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+        self.sentence = widgets.HTML()
+        for control in controls.values():
+            control.style.description_width = "11em"
+            control.layout.width = "min(32em, 95%)"
+            control.observe(self._refresh, names="value")
+        super().__init__([*controls.values(), self.picture, self.sentence])
+        self._refresh()
+
+    @property
+    def values(self) -> dict:
+        """The sliders' values by argument name."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def _refresh(self, change=None):
+        self.picture.value = to_png(self.render(**self.values))
+        text = self.words(**self.values)
+        self.picture.alt = f"{self.title}. {text}"
+        self.sentence.value = f"<p><b>In words.</b> {escape(text)}</p>"
+
+    def __repr__(self):
+        return f"{self.title}. {self.words(**self.values)}"
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = dict(bundle[0] if isinstance(bundle, tuple) else bundle)
+        data["text/plain"] = repr(self)
+        data["image/png"] = b64encode(self.picture.value).decode()
+        return data
+
+
+def slider(description: str, value: int, smallest: int, largest: int, step: int = 1):
+    """An integer slider that reports every step, by mouse or arrow keys."""
+    return widgets.IntSlider(
+        value, smallest, largest, step, description=description, continuous_update=True
+    )
+
+
+def choice(description: str, options, value):
+    """A slider over a few named settings, worked by mouse or arrow keys."""
+    return widgets.SelectionSlider(options=options, value=value, description=description)
