@@ -103,11 +103,11 @@ def attend_blocks(
             k_block, v_block = load_block(b, g, block)
             distance = positions[rows] - block * block_size
             part = attend_tile(q[b, g][:, rows], k_block, v_block, distance=distance, scale=scale)
-            both = [np.stack(pair) for pair in zip((out[b, g][:, rows], lse[b, g][:, rows]), part)]
-            out[b, g][:, rows], lse[b, g][:, rows] = dense.merge_partials(*both)
-    return out.reshape(batch, num_heads, num_queries, head_dim), lse.reshape(
-        batch, num_heads, num_queries
-    )
+            earlier = out[b, g][:, rows], lse[b, g][:, rows]
+            outs, lses = (np.stack(pair) for pair in zip(earlier, part))
+            out[b, g][:, rows], lse[b, g][:, rows] = dense.merge_partials(outs, lses)
+    rows = (batch, num_heads, num_queries)
+    return out.reshape(*rows, head_dim), lse.reshape(rows)
 
 
 def attention_query_major(
