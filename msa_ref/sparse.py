@@ -106,8 +106,8 @@ def attend_blocks(
             earlier = out[b, g][:, rows], lse[b, g][:, rows]
             outs, lses = (np.stack(pair) for pair in zip(earlier, part))
             out[b, g][:, rows], lse[b, g][:, rows] = dense.merge_partials(outs, lses)
-    rows = (batch, num_heads, num_queries)
-    return out.reshape(*rows, head_dim), lse.reshape(rows)
+    shape = (batch, num_heads, num_queries)
+    return out.reshape(*shape, head_dim), lse.reshape(shape)
 
 
 def attention_query_major(
