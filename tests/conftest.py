@@ -1,0 +1,11 @@
+"""Settings shared by every test: the same examples each run, figures without a screen."""
+
+import os
+
+from hypothesis import settings
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Derandomised: a red run can be repeated by whoever sees it. No deadline: machines are shared.
+settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("repeatable")
