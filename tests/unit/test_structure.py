@@ -1,0 +1,168 @@
+"""The package's shape: which module may import which, how long files are, what an import loads."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import msa_ref
+
+ROOT = Path(msa_ref.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+MAX_LINES = 300
+
+# Data flows one way: a module imports only from lower steps.
+STEPS = [
+    {"config"},
+    {"contracts"},
+    {"blocks"},
+    {"dense", "scoring", "selection"},
+    {"sparse"},
+    {"cache"},
+    {"layer"},
+]
+STEP = {name: step for step, names in enumerate(STEPS) for name in names}
+CORE = set(STEP)
+# Beside and above the core: what each part may import of the package besides itself.
+TOP = {
+    "cost": {"config"},
+    "smollm2": CORE,
+    "data": set(),
+    "lesson": {"config", "viz"},
+    "exercises": CORE | {"cost", "data"},
+    "viz": CORE | {"cost", "data"},
+}
+# What each part may import from outside; every other part has numpy alone.
+OUTSIDE = {"viz": {"numpy", "matplotlib", "ipywidgets"}, "smollm2": {"numpy", "gguf", "tokenizers"}}
+
+
+def part_of(path):
+    """First name below msa_ref: `viz` for viz/palette.py, `dense` for dense.py."""
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def run_time_imports(tree):
+    """Import statements outside `if TYPE_CHECKING:`, each with whether it is at module level."""
+    pending = [(tree, True)]
+    while pending:
+        node, at_top = pending.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, at_top
+        inside = at_top and not isinstance(node, ast.FunctionDef | ast.Lambda)
+        pending += [(child, inside) for child in ast.iter_child_nodes(node)]
+
+
+def imported_names(node):
+    """Dotted names an import statement reaches: `msa_ref.dense` for `from msa_ref import dense`."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if node.module == "msa_ref":
+        return [f"msa_ref.{alias.name}" for alias in node.names]
+    return [node.module]
+
+
+def imports(path):
+    """(dotted name, at module level) of every run-time import of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        (name, at_top) for node, at_top in run_time_imports(tree) for name in imported_names(node)
+    ]
+
+
+def ids(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_imports_follow_the_arrows(path):
+    part = part_of(path)
+    if part == "__init__":
+        allowed = CORE | {"cost"}
+    elif part in STEP:
+        allowed = {name for name in CORE if STEP[name] < STEP[part]}
+    else:
+        assert part in TOP, f"{part}: say in TOP what it may import"
+        allowed = TOP[part] | {part}
+    for name, _ in imports(path):
+        if name.startswith("msa_ref."):
+            assert name.split(".")[1] in allowed, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_only_numpy_comes_from_outside(path):
+    allowed = OUTSIDE.get(part_of(path), {"numpy"}) | {"msa_ref"} | set(sys.stdlib_module_names)
+    for name, _ in imports(path):
+        assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+def test_lesson_imports_viz_only_inside_its_function():
+    found = imports(ROOT / "lesson.py")
+    assert ("msa_ref.viz", False) in found
+    assert not [name for name, at_top in found if at_top and name.startswith("msa_ref.viz")]
+
+
+def test_the_scan_sees_every_kind_of_import():
+    source = """
+import torch.nn
+from msa_ref import dense as d
+from msa_ref.viz.palette import HIDDEN
+if TYPE_CHECKING:
+    import jaxtyping
+def f():
+    from matplotlib import pyplot
+"""
+    found = {
+        (name, at_top)
+        for node, at_top in run_time_imports(ast.parse(source))
+        for name in imported_names(node)
+    }
+    assert found == {
+        ("torch.nn", True),
+        ("msa_ref.dense", True),
+        ("msa_ref.viz.palette", True),
+        ("matplotlib", False),
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_files_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_nothing_is_left_to_do():
+    marks = ["TO" + "DO", "FIX" + "ME", "X" * 3]
+    project = ROOT.parent
+    folders = ("msa_ref", "tests", "notebooks", "docs")
+    for folder in folders:
+        for path in (project / folder).rglob("*"):
+            if path.suffix in {".py", ".md", ".ipynb"} and ".ipynb_checkpoints" not in path.parts:
+                text = path.read_text(encoding="utf-8")
+                # Pictures are base64, in which any three letters turn up.
+                lines = [line for line in text.splitlines() if len(line) < 1000]
+                found = [line for line in lines for mark in marks if mark in line]
+                assert not found, f"{path.relative_to(project)}: {found[0]}"
+
+
+def run_python(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize("module", ["msa_ref", "msa_ref.lesson", "msa_ref.exercises"])
+def test_an_import_loads_no_heavy_library(module):
+    loaded = run_python(f"import {module}, sys; print(*sys.modules)").split()
+    assert not {"torch", "triton", "matplotlib", "ipywidgets", "jaxtyping"} & set(loaded)
+
+
+def test_an_import_is_quick():
+    """At most 0.3 s over numpy alone, of processor time: a busy machine does not count."""
+    code = (
+        "import time, numpy\nstart = time.process_time()\nimport msa_ref\n"
+        "print(time.process_time() - start)"
+    )
+    assert min(float(run_python(code)) for _ in range(3)) <= 0.3
