@@ -67,7 +67,7 @@ def invert_selection(
     The queries that chose block b are `queries[offsets[b]:offsets[b + 1]]`, ascending.
     Unused slots (-1) vanish.
     """
-    contracts.check_ids(selection, num_blocks)
+    contracts.check_ids(selection, num_blocks, layout="T k")
     query_of_slot, slot = np.nonzero(selection >= 0)
     block_of_slot = selection[query_of_slot, slot]
     counts = np.bincount(block_of_slot, minlength=num_blocks)

@@ -25,6 +25,7 @@ class PagedCache:
     """
 
     def __init__(self, config: MSAConfig, *, batch: int, capacity: int, dtype=np.float64):
+        contracts.check_config(config)
         contracts.check_sizes(batch=batch, capacity=capacity)
         self.config = config
         self.capacity = capacity
@@ -74,6 +75,7 @@ class PagedCache:
 
     def load_index_keys(self, start: int, stop: int) -> Float[np.ndarray, "B 1 n di"]:
         """Index keys `start` to `stop`; `start` is the first token of a block."""
+        contracts.check_span(start, stop, self)
         size = self.config.block_size
         pages = self.block_table[:, start // size : blocks.num_blocks(stop, size)]
         keys = self.index_pages[pages].reshape(len(pages), 1, -1, self.config.index_dim)

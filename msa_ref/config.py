@@ -1,7 +1,8 @@
 """MSAConfig, ModelSpec and the presets: the numbers a reader can check against a model card."""
 
-from dataclasses import dataclass, fields
-from numbers import Integral
+from dataclasses import dataclass
+
+from msa_ref.checks import check_budget, check_heads, check_int
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,8 @@ class MSAConfig:
     local_blocks: int = 1
 
     def __post_init__(self):
-        for field in fields(self):
-            smallest = 0 if field.name in ("init_blocks", "local_blocks") else 1
-            check_int(field.name, getattr(self, field.name), smallest)
+        for name in ("num_heads", "num_kv_heads", "head_dim", "index_dim", "block_size"):
+            check_int(name, getattr(self, name), 1)
         check_heads(self.num_heads, self.num_kv_heads)
         check_budget(self.top_k, self.init_blocks, self.local_blocks)
 
@@ -65,37 +65,38 @@ class ModelSpec:
         check_int("dense_layers", self.dense_layers, 0)
         check_heads(self.num_heads, self.num_kv_heads)
         if self.dense_layers > self.layers:
-            raise ValueError(f"dense_layers: got {self.dense_layers} of {self.layers} layers")
+            raise ValueError(
+                f"dense_layers: got {self.dense_layers}, takes at most all {self.layers} layers"
+            )
+        if not isinstance(self.attention, MSAConfig | None):
+            raise TypeError(
+                f"attention: got {type(self.attention).__name__}, takes an MSAConfig or None"
+            )
         if self.attention is None and self.dense_layers != self.layers:
-            raise ValueError("attention: got None with layers that are not dense")
+            raise ValueError(
+                f"attention: got None with {self.dense_layers} of {self.layers} layers dense, "
+                "takes None only where all are"
+            )
         if self.attention is not None:
             shape = (self.num_heads, self.num_kv_heads, self.head_dim)
             sparse = self.attention
             if shape != (sparse.num_heads, sparse.num_kv_heads, sparse.head_dim):
-                raise ValueError(f"attention: its heads differ from the model's {shape}")
+                raise ValueError(
+                    f"attention: got heads (query, KV, channels) that differ, takes {shape}"
+                )
 
 
-def check_int(name: str, value: object, smallest: int) -> None:
-    """Raise unless `value` is an integer of at least `smallest`."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name}: got {value!r}, takes an integer")
-    if value < smallest:
-        raise ValueError(f"{name}: got {value}, takes an integer of at least {smallest}")
+def check_config(config: object) -> None:
+    """Raise unless `config` describes one attention layer."""
+    if not isinstance(config, MSAConfig):
+        got = type(config).__name__
+        raise TypeError(f"config: got {got}, takes an MSAConfig, such as TOY or M3.attention")
 
 
-def check_heads(num_heads: int, num_kv_heads: int) -> None:
-    """Raise unless the KV heads divide the query heads."""
-    if num_heads % num_kv_heads:
-        raise ValueError(f"num_kv_heads: got {num_kv_heads}, takes a divisor of {num_heads} heads")
-
-
-def check_budget(top_k: int, init_blocks: int, local_blocks: int) -> None:
-    """Raise unless the forced blocks fit into top_k."""
-    if top_k < init_blocks + local_blocks:
-        raise ValueError(
-            f"top_k: got {top_k}, takes at least the forced blocks "
-            f"(init_blocks {init_blocks} + local_blocks {local_blocks})"
-        )
+def check_spec(spec: object) -> None:
+    """Raise unless `spec` describes a whole model."""
+    if not isinstance(spec, ModelSpec):
+        raise TypeError(f"spec: got {type(spec).__name__}, takes a ModelSpec, such as M3 or M2")
 
 
 _PAPER_SHAPE = MSAConfig(64, 4, 128, 128, 128, 16)

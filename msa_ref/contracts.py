@@ -1,97 +1,59 @@
 """The one place that raises for bad arrays: shapes, dtypes, selections, caches.
 
 Every check names the argument, what it got and what it takes. Checks of float arrays return them
-in one dtype: float64 if any is, float32 otherwise.
+in one dtype: float64 if any is, float32 otherwise. Built from the checks of one value in `checks`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from msa_ref.config import check_budget, check_heads, check_int
+from msa_ref.checks import (
+    check_array,
+    check_block_id,
+    check_budget,
+    check_dtype,
+    check_finite,
+    check_floats,
+    check_forced,
+    check_heads,
+    check_integers,
+    check_queries,
+    check_rotary,
+    check_scale,
+    check_shape,
+    check_sizes,
+    refuse,
+)
+from msa_ref.config import MSAConfig, check_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from msa_ref.cache import PagedCache
-    from msa_ref.config import MSAConfig
 
-__all__ = ["check_budget"]  # the rest is public by its name; this one comes from config
-
-
-def check_sizes(**sizes: int) -> None:
-    """Raise unless every size is an integer of at least 1."""
-    for name, size in sizes.items():
-        check_int(name, size, 1)
-
-
-def check_queries(num_queries: int, num_keys: int) -> None:
-    """Raise unless the queries are the last of the keys."""
-    check_sizes(num_queries=num_queries, num_keys=num_keys)
-    if num_queries > num_keys:
-        raise ValueError(f"num_queries: got {num_queries}, takes at most the {num_keys} keys")
-
-
-def check_block_id(block: int, block_size: int, num_keys: int) -> None:
-    """Raise unless `block` is one of the blocks of `num_keys` tokens."""
-    check_sizes(block_size=block_size, num_keys=num_keys)
-    check_int("block", block, 0)
-    if block * block_size >= num_keys:
-        raise ValueError(f"block: got {block}, takes a block that starts before token {num_keys}")
-
-
-def check_forced(init_blocks: int, local_blocks: int) -> None:
-    """Raise unless both are integers of at least 0."""
-    check_int("init_blocks", init_blocks, 0)
-    check_int("local_blocks", local_blocks, 0)
-
-
-def check_dtype(name: str, dtype: object) -> np.dtype:
-    """The dtype computed in: float64 for float64, float32 for float32 and float16."""
-    dtype = np.dtype(dtype)
-    if dtype not in (np.float16, np.float32, np.float64):
-        raise TypeError(f"{name}: got dtype {dtype}, takes float16, float32 or float64")
-    return np.result_type(dtype, np.float32)
-
-
-def check_floats(layout: str, **arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The arrays in one dtype, each with the dimensions that `layout` names, none of them empty."""
-    ndim = len(layout.split())
-    dtypes = []
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{name}: got {type(array).__name__}, takes a NumPy array [{layout}]")
-        dtypes.append(check_dtype(name, array.dtype))
-        if array.ndim != ndim:
-            raise ValueError(f"{name}: got shape {array.shape}, takes {ndim} dimensions [{layout}]")
-        if 0 in array.shape:
-            raise ValueError(
-                f"{name}: got shape {array.shape}, takes no empty dimension [{layout}]"
-            )
-    common = np.result_type(*dtypes)
-    return tuple(array.astype(common, copy=False) for array in arrays.values())
-
-
-def check_shape(name: str, array: np.ndarray, shape: tuple[int, ...], layout: str) -> None:
-    """Raise unless the array has just this shape."""
-    if array.shape != shape:
-        raise ValueError(f"{name}: got shape {array.shape}, takes {shape} [{layout}]")
+__all__ = [  # passed on from checks; what is defined here is public by its name
+    "check_block_id",
+    "check_budget",
+    "check_dtype",
+    "check_forced",
+    "check_rotary",
+    "check_scale",
+]
 
 
 def check_query_key(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """q [B,Hq,T,d] and k [B,Hkv,S,d] that fit: Hkv divides Hq, T at most S."""
     q, k = check_floats("B H T d", q=q, k=k)
     check_shape("k", k, (q.shape[0], k.shape[1], k.shape[2], q.shape[3]), "B Hkv S d")
-    check_heads(q.shape[1], k.shape[1])
-    check_queries(q.shape[2], k.shape[2])
+    if q.shape[1] % k.shape[1]:
+        raise ValueError(f"k: got {k.shape[1]} heads, takes a divisor of q's {q.shape[1]}")
+    check_queries(q.shape[2], k.shape[2], "q")
     return q, k
 
 
-def check_attention(
-    q: np.ndarray, k: np.ndarray, v: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def check_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, ...]:
     """q, k as in `check_query_key` and v of k's shape."""
     q, k, v = check_floats("B H T d", q=q, k=k, v=v)
     check_query_key(q, k)
@@ -102,54 +64,51 @@ def check_attention(
 def check_index(index_q: np.ndarray, index_k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """index_q [B,Hkv,T,di] and index_k [B,1,S,di] that fit: one shared key head, T at most S."""
     index_q, index_k = check_floats("B H T di", index_q=index_q, index_k=index_k)
-    batch, _, num_queries, index_dim = index_q.shape
-    check_shape("index_k", index_k, (batch, 1, index_k.shape[2], index_dim), "B 1 S di")
-    check_queries(num_queries, index_k.shape[2])
+    shape = (index_q.shape[0], 1, index_k.shape[2], index_q.shape[3])
+    check_shape("index_k", index_k, shape, "B 1 S di")
+    check_queries(index_q.shape[2], index_k.shape[2], "index_q")
     return index_q, index_k
 
 
-def check_msa(
-    q: np.ndarray,
-    k: np.ndarray,
-    v: np.ndarray,
-    index_q: np.ndarray,
-    index_k: np.ndarray,
-    config: MSAConfig,
-) -> tuple[np.ndarray, ...]:
-    """All five arrays, fitting the config and each other."""
-    q, k, v, index_q, index_k = check_floats(
-        "B H T d", q=q, k=k, v=v, index_q=index_q, index_k=index_k
-    )
-    check_attention(q, k, v)
-    batch, num_queries, num_keys = q.shape[0], q.shape[2], k.shape[2]
-    groups, head_dim, index_dim = config.num_kv_heads, config.head_dim, config.index_dim
-    check_shape("q", q, (batch, config.num_heads, num_queries, head_dim), "B Hq T d")
-    check_shape("k", k, (batch, groups, num_keys, head_dim), "B Hkv S d")
-    check_shape("index_q", index_q, (batch, groups, num_queries, index_dim), "B Hkv T di")
-    check_shape("index_k", index_k, (batch, 1, num_keys, index_dim), "B 1 S di")
-    return q, k, v, index_q, index_k
+def check_lanes(config: MSAConfig, batch: int, tokens: int, **lanes: np.ndarray) -> None:
+    """Raise unless every lane has the shape that the config gives it for so many tokens."""
+    heads = {"q": config.num_heads, "index_k": 1}
+    for name, lane in lanes.items():
+        channels = config.index_dim if name.startswith("index") else config.head_dim
+        shape = (batch, heads.get(name, config.num_kv_heads), tokens, channels)
+        check_shape(name, lane, shape, "batch heads tokens channels")
 
 
-def check_partials(outs: np.ndarray, lses: np.ndarray) -> None:
-    """Raise unless outs [P,...,d] has one LSE in lses [P,...] a row."""
-    if outs.ndim < 2 or outs.shape[:-1] != lses.shape:
-        raise ValueError(
-            f"lses: got shape {lses.shape} with outs {outs.shape}, takes outs' shape without d"
-        )
+def check_msa(q, k, v, index_q, index_k, config: MSAConfig) -> tuple[np.ndarray, ...]:
+    """The five arrays in one dtype, fitting the config and each other."""
+    check_config(config)
+    arrays = check_floats("B H T d", q=q, k=k, v=v, index_q=index_q, index_k=index_k)
+    check_lanes(config, len(q), q.shape[2], q=q, index_q=index_q)
+    check_lanes(config, len(q), k.shape[2], k=k, v=v, index_k=index_k)
+    check_queries(q.shape[2], k.shape[2], "q")
+    return arrays
 
 
-def check_weights(weights: np.ndarray, num_kv_heads: int, block_size: int) -> None:
-    """Raise unless weights [B,Hq,T,S] split into the groups."""
-    check_floats("B Hq T S", weights=weights)
+def check_partials(outs: np.ndarray, lses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """outs [P,...,d] with one LSE in lses [P,...] for every row."""
+    outs, lses = check_floats("P ...", outs=outs, lses=lses)
+    check_shape("lses", lses, outs.shape[:-1], "outs' shape without d")
+    return outs, lses
+
+
+def check_weights(weights: np.ndarray, num_kv_heads: int, block_size: int) -> np.ndarray:
+    """weights [B,Hq,T,S] that split into the groups."""
+    (weights,) = check_floats("B Hq T S", weights=weights)
     check_sizes(num_kv_heads=num_kv_heads, block_size=block_size)
     check_heads(weights.shape[1], num_kv_heads)
+    return weights
 
 
 def check_block_scores(block_scores: np.ndarray, block_size: int, num_keys: int) -> np.ndarray:
     """block_scores [B,Hkv,T,nb] of `num_keys` tokens, each finite or -inf."""
     (block_scores,) = check_floats("B Hkv T nb", block_scores=block_scores)
     check_sizes(block_size=block_size)
-    check_queries(block_scores.shape[2], num_keys)
+    check_queries(block_scores.shape[2], num_keys, "block_scores")
     num_blocks = -(-num_keys // block_size)
     if block_scores.shape[3] != num_blocks:
         raise ValueError(
@@ -157,159 +116,182 @@ def check_block_scores(block_scores: np.ndarray, block_size: int, num_keys: int)
             f"for {num_keys} keys in blocks of {block_size}"
         )
     bad = np.isnan(block_scores) | (block_scores == np.inf)
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"block_scores: got {block_scores[where]} at {where}, takes finite scores or -inf"
-        )
+    refuse("block_scores", block_scores, bad, "finite scores or -inf")
     return block_scores
 
 
-def check_ids(selection: np.ndarray, num_blocks: int) -> None:
-    """Raise unless the selection holds integers from -1 to num_blocks - 1."""
-    if not isinstance(selection, np.ndarray) or selection.dtype.kind != "i":
-        got = getattr(selection, "dtype", type(selection).__name__)
-        raise TypeError(f"selection: got {got}, takes a NumPy array of signed integers")
-    if selection.size and (selection.min() < -1 or selection.max() >= num_blocks):
-        raise ValueError(
-            f"selection: got ids from {selection.min()} to {selection.max()}, "
-            f"takes -1 (unused) and 0 to {num_blocks - 1}"
-        )
+def check_ids(selection: np.ndarray, num_blocks: int, layout: str = "...") -> None:
+    """Raise unless the selection holds integers from -1 (unused) to num_blocks - 1."""
+    check_sizes(num_blocks=num_blocks)
+    check_integers("selection", selection, layout, -1, num_blocks - 1)
 
 
 def check_selection(selection: np.ndarray, q: np.ndarray, k: np.ndarray, block_size: int) -> None:
-    """Raise unless the selection is ascending, -1 on the right, and no id is wholly in the future."""
+    """Raise unless ids ascend, -1 on the right, and none is wholly in its query's future."""
     check_sizes(block_size=block_size)
     num_keys = k.shape[2]
-    check_ids(selection, -(-num_keys // block_size))
-    top_k = selection.shape[-1] if selection.ndim == 4 else 0
-    layout = (q.shape[0], k.shape[1], q.shape[2], top_k)
-    if selection.shape != layout or top_k == 0:
-        raise ValueError(f"selection: got shape {selection.shape}, takes {layout[:3]} + (top_k,)")
+    check_ids(selection, -(-num_keys // block_size), "B Hkv T k")
+    top_k = selection.shape[3]
+    check_sizes(top_k=top_k)
+    check_shape("selection", selection, (len(q), k.shape[1], q.shape[2], top_k), "B Hkv T k")
     left, right = selection[..., :-1], selection[..., 1:]
-    if ((left < 0) & (right >= 0)).any():
+    used = right >= 0
+    if ((left < 0) & used).any():
         raise ValueError("selection: got a -1 before a valid id, takes -1 on the right only")
-    if ((left == right) & (right >= 0)).any():
+    if ((left == right) & used).any():
         raise ValueError("selection: got a block twice in one row, takes each block once")
-    if ((left > right) & (right >= 0)).any():
+    if ((left > right) & used).any():
         raise ValueError("selection: got ids out of order, takes them ascending")
     own = np.arange(num_keys - q.shape[2], num_keys) // block_size
-    if (selection > own[:, None]).any():
-        b, g, t, _ = (int(i) for i in np.argwhere(selection > own[:, None])[0])
-        raise ValueError(
-            f"selection: got block {selection[b, g, t].max()} for query {t} of group {g}, "
-            f"takes blocks up to its own, {own[t]}: that one lies in its future"
-        )
+    future = selection > own[:, None]
+    refuse("selection", selection, future, "no block that lies wholly in its query's future")
+
+
+def check_mass(selection: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """mass [B,Hkv,T,nb] of the selection's rows."""
+    (mass,) = check_floats("B Hkv T nb", mass=mass)
+    check_array("selection", selection, "B Hkv T k")
+    check_shape("mass", mass, (*selection.shape[:3], mass.shape[3]), "B Hkv T nb")
+    return mass
+
+
+def check_ideal(selection: np.ndarray, ideal: np.ndarray) -> None:
+    """Raise unless `ideal` has the selection's rows, and a block in each of them."""
+    check_array("selection", selection, "B Hkv T k")
+    check_array("ideal", ideal, "B Hkv T k")
+    check_shape("ideal", ideal, (*selection.shape[:3], ideal.shape[3]), "B Hkv T k")
+    if not (ideal >= 0).any(axis=-1).all():
+        raise ValueError("ideal: got a row without blocks, takes one at least in every row")
 
 
 def check_lists(offsets: np.ndarray, queries: np.ndarray, num_queries: int, top_k: int) -> None:
     """Raise unless offsets and queries are block-to-query lists of at most top_k blocks a query."""
     check_sizes(num_queries=num_queries, top_k=top_k)
-    if offsets.ndim != 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
-        raise ValueError("offsets: takes one dimension that starts at 0 and never falls")
-    if queries.shape != (offsets[-1],):
-        raise ValueError(f"queries: got shape {queries.shape}, takes {(int(offsets[-1]),)}")
-    if queries.size and (queries.min() < 0 or queries.max() >= num_queries):
-        raise ValueError(f"queries: takes rows from 0 to {num_queries - 1}")
+    check_integers("queries", queries, "E", 0, num_queries - 1)
+    check_integers("offsets", offsets, "nb+1", 0, len(queries))
+    ends = [*offsets[:1], *offsets[-1:]]
+    if ends != [0, len(queries)] or (np.diff(offsets) < 0).any():
+        raise ValueError(f"offsets: got a fall or other ends, takes 0 to {len(queries)}, ascending")
     if np.bincount(queries, minlength=1).max() > top_k:
-        raise ValueError(f"queries: got a row in more than top_k = {top_k} blocks")
+        raise ValueError(f"queries: got a row in more than {top_k} blocks, takes at most top_k")
 
 
-def check_append(
-    k: np.ndarray, v: np.ndarray, index_k: np.ndarray, cache: PagedCache
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """k, v [B,Hkv,T,d] and index_k [B,1,T,di] that fit the cache, its dtype and its room."""
+def check_append(k, v, index_k, cache: PagedCache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """k, v [B,Hkv,T,d] and index_k [B,1,T,di], finite, that fit the cache, its dtype and room."""
     k, v, index_k = check_floats("B H T d", k=k, v=v, index_k=index_k)
-    config, batch, count = cache.config, len(cache.block_table), k.shape[2]
-    lane = (batch, config.num_kv_heads, count, config.head_dim)
-    check_shape("k", k, lane, "B Hkv T d")
-    check_shape("v", v, lane, "B Hkv T d")
-    check_shape("index_k", index_k, (batch, 1, count, config.index_dim), "B 1 T di")
-    if k.dtype != cache.k_pages.dtype and k.dtype == np.float64:
-        raise TypeError(f"k: got float64, takes the cache's {cache.k_pages.dtype}")
-    check_room(cache, count)
+    check_lanes(cache.config, len(cache.block_table), k.shape[2], k=k, v=v, index_k=index_k)
+    check_room("k, v, index_k", k, k.shape[2], cache)
+    check_finite(k=k, v=v, index_k=index_k)
     return k, v, index_k
 
 
-def check_room(cache: PagedCache, count: int) -> None:
-    """Raise unless `count` more tokens fit into the cache."""
+def check_room(name: str, array: np.ndarray, count: int, cache: PagedCache) -> None:
+    """Raise unless `count` more tokens of the array's dtype fit into the cache."""
+    stored = cache.k_pages.dtype
+    if not np.can_cast(array.dtype, stored):
+        raise TypeError(f"{name}: got {array.dtype}, takes at most the cache's {stored}")
     if cache.length + count > cache.capacity:
         raise ValueError(
-            f"cache: got {count} tokens more, takes at most {cache.capacity - cache.length} "
-            f"({cache.length} of {cache.capacity} are stored)"
+            f"{name}: got {count} tokens more than the {cache.length} stored, "
+            f"takes at most {cache.capacity - cache.length} (the capacity is {cache.capacity})"
         )
 
 
-def check_cached_query(
-    q: np.ndarray, index_q: np.ndarray, cache: PagedCache
-) -> tuple[np.ndarray, np.ndarray]:
+def check_span(start: int, stop: int, cache: PagedCache) -> None:
+    """Raise unless tokens `start` to `stop` are stored and begin with a block."""
+    size = cache.config.block_size
+    if start % size or not 0 <= start < stop <= cache.length:
+        raise ValueError(
+            f"start, stop: got {start}, {stop}, takes a span within the {cache.length} tokens "
+            f"stored that starts at a multiple of {size}"
+        )
+
+
+def check_cached_query(q, index_q, cache: PagedCache) -> tuple[np.ndarray, np.ndarray]:
     """q [B,Hq,T,d] and index_q [B,Hkv,T,di] of the last T tokens in the cache."""
     q, index_q = check_floats("B H T d", q=q, index_q=index_q)
-    config, batch, count = cache.config, len(cache.block_table), q.shape[2]
-    check_shape("q", q, (batch, config.num_heads, count, config.head_dim), "B Hq T d")
-    shape = (batch, config.num_kv_heads, count, config.index_dim)
-    check_shape("index_q", index_q, shape, "B Hkv T di")
-    if count > cache.length:
-        raise ValueError(f"q: got {count} queries, takes at most the {cache.length} tokens stored")
+    check_lanes(cache.config, len(cache.block_table), q.shape[2], q=q, index_q=index_q)
+    if q.shape[2] > cache.length:
+        raise ValueError(
+            f"q: got {q.shape[2]} queries, takes at most the {cache.length} tokens stored"
+        )
     return q, index_q
+
+
+def check_cache(cache: PagedCache, config: MSAConfig, hidden: np.ndarray) -> None:
+    """Raise unless the cache was made for this config, batch and dtype and has room."""
+    if not hasattr(cache, "block_table"):
+        raise TypeError(f"cache: got {type(cache).__name__}, takes a PagedCache or None")
+    if cache.config != config:
+        raise ValueError(f"cache: got one of {cache.config}, takes one of {config}")
+    check_shape("hidden", hidden, (len(cache.block_table), *hidden.shape[1:]), "B T hidden")
+    check_room("hidden", hidden, hidden.shape[1], cache)
 
 
 def check_layer_weights(
     weights: Mapping[str, np.ndarray], config: MSAConfig, rotary_dim: int, rope_theta: float
 ) -> dict[str, np.ndarray]:
-    """The layer's ten weights in one dtype, each of the shape the config gives it."""
-    check_int("rotary_dim", rotary_dim, 0)
-    if rotary_dim % 2 or rotary_dim > min(config.head_dim, config.index_dim):
-        raise ValueError(
-            f"rotary_dim: got {rotary_dim}, takes an even number up to the smaller of "
-            f"head_dim {config.head_dim} and index_dim {config.index_dim}"
-        )
-    if not rope_theta > 0:
-        raise ValueError(f"rope_theta: got {rope_theta}, takes a positive number")
+    """The layer's ten weights, finite, in one dtype, each of the shape the config gives it."""
+    check_config(config)
+    check_rotary(rotary_dim, rope_theta, "rope_theta")
     groups, head_dim, index_dim = config.num_kv_heads, config.head_dim, config.index_dim
-    rows = {
-        "q_proj": config.num_heads * head_dim,
-        "k_proj": groups * head_dim,
-        "v_proj": groups * head_dim,
-        "indexer.q_proj": groups * index_dim,
-        "indexer.k_proj": index_dim,
+    if rotary_dim > min(head_dim, index_dim):
+        raise ValueError(
+            f"rotary_dim: got {rotary_dim}, takes at most head_dim {head_dim} "
+            f"and index_dim {index_dim}"
+        )
+    if not isinstance(weights, Mapping):
+        raise TypeError(f"weights: got {type(weights).__name__}, takes a mapping of arrays")
+    inside = config.num_heads * head_dim
+    shapes = {
+        "q_proj": (inside, "hidden"),
+        "k_proj": (groups * head_dim, "hidden"),
+        "v_proj": (groups * head_dim, "hidden"),
+        "o_proj": ("hidden", inside),
+        "indexer.q_proj": (groups * index_dim, "hidden"),
+        "indexer.k_proj": (index_dim, "hidden"),
+        "q_norm": (head_dim,),
+        "k_norm": (head_dim,),
+        "indexer.q_norm": (index_dim,),
+        "indexer.k_norm": (index_dim,),
     }
-    norms = {"q_norm": head_dim, "k_norm": head_dim}
-    norms |= {"indexer.q_norm": index_dim, "indexer.k_norm": index_dim}
-    names = [f"{name}.weight" for name in (*rows, "o_proj", *norms)]
-    missing = [name for name in names if name not in weights]
+    missing = [f"{name}.weight" for name in shapes if f"{name}.weight" not in weights]
     if missing:
-        raise ValueError(f"weights: got none named {', '.join(missing)}")
-    hidden = np.shape(weights["q_proj.weight"])[-1:]
-    shapes = {name: (size, *hidden) for name, size in rows.items()}
-    shapes |= {"o_proj": (*hidden, rows["q_proj"])} | {
-        name: (size,) for name, size in norms.items()
-    }
+        raise ValueError(f"weights: got none named {', '.join(missing)}, takes all ten")
     kept = {}
     for name, shape in shapes.items():
+        name = f"{name}.weight"
         layout = "out in" if len(shape) == 2 else "channels"
-        (kept[f"{name}.weight"],) = check_floats(layout, **{name: weights[f"{name}.weight"]})
-        check_shape(f"{name}.weight", kept[f"{name}.weight"], shape, layout)
+        (array,) = check_floats(layout, **{name: weights[name]})
+        hidden = kept.get("q_proj.weight", array).shape[-1]
+        check_shape(name, array, tuple(hidden if n == "hidden" else n for n in shape), layout)
+        check_finite(**{name: array})
+        kept[name] = array
     common = np.result_type(*kept.values())
     return {name: array.astype(common, copy=False) for name, array in kept.items()}
 
 
 def check_hidden(hidden: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """hidden [B,T,hidden] of the width that the weights take."""
+    """hidden [B,T,hidden], finite, of the width that the weights take."""
     (hidden,) = check_floats("B T hidden", hidden=hidden)
     width = weights["q_proj.weight"].shape[1]
     check_shape("hidden", hidden, (*hidden.shape[:2], width), "B T hidden")
+    check_finite(hidden=hidden)
     return hidden.astype(np.result_type(hidden, weights["q_proj.weight"]), copy=False)
 
 
-def check_cache(cache: PagedCache, config: MSAConfig, hidden: np.ndarray) -> None:
-    """Raise unless the cache was made for this config, batch and dtype and has room."""
-    if cache.config != config:
-        raise ValueError(f"cache: got one of {cache.config}, takes one of {config}")
-    if len(cache.block_table) != len(hidden):
-        raise ValueError(
-            f"hidden: got {len(hidden)} sequences, takes the cache's {len(cache.block_table)}"
-        )
-    if hidden.dtype == np.float64 and cache.k_pages.dtype != np.float64:
-        raise TypeError(f"hidden: got float64, takes the cache's {cache.k_pages.dtype}")
-    check_room(cache, hidden.shape[1])
+def check_norm(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x [...,d] and one weight for each of its channels."""
+    x, weight = check_floats("...", x=x, weight=weight)
+    check_shape("weight", weight, x.shape[-1:], "channels of x")
+    return x, weight
+
+
+def check_turn(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
+    """Raise unless cos and sin [T,half] have a row for each token of x, half at most d/2."""
+    check_floats("B heads T d", x=x)
+    for name, table in (("cos", cos), ("sin", sin)):
+        check_array(name, table, "T half")
+        check_shape(name, table, (x.shape[2], cos.shape[1]), "T half")
+    if 2 * cos.shape[1] > x.shape[3]:
+        raise ValueError(f"cos: got {cos.shape[1]} angles, takes at most half of x's {x.shape[3]}")

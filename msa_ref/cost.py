@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msa_ref.config import ModelSpec, check_int
+from msa_ref.checks import check_int, check_positive
+from msa_ref.config import ModelSpec, check_spec
 
 BF16_BYTES = 2
 
@@ -42,8 +43,14 @@ def visible_keys(new_tokens: int, context: int) -> int:
 
 
 def selected_keys(spec: ModelSpec, new_tokens: int, context: int) -> int:
-    """Keys that those queries read in all when each reads top_k blocks, its own (partial) included."""
+    """Keys those queries read in all: top_k blocks each, its own, partial block included.
+
+    Raises ValueError for a model without sparse attention.
+    """
+    check_spec(spec)
     check_context(new_tokens, context)
+    if spec.attention is None:
+        raise ValueError(f"spec: got {spec.name}, all dense, takes one with sparse attention")
     positions = np.arange(context - new_tokens, context)
     own, inside_own = np.divmod(positions, spec.attention.block_size)
     others = np.minimum(own, spec.attention.top_k - 1)
@@ -57,6 +64,7 @@ def prefill_flops(spec: ModelSpec, new_tokens: int, context: int, formula: str =
     for what is dense, and top_k whole blocks for every query, early ones too, so it overcounts
     MSA below about 16K tokens. Raises ValueError on another formula or more queries than keys.
     """
+    check_spec(spec)
     check_context(new_tokens, context)
     if formula not in ("exact", "paper"):
         raise ValueError(f'formula: got {formula!r}, takes "exact" or "paper"')
@@ -87,8 +95,10 @@ def decode_bytes(
 
     `index_bytes` is the size of one index-key channel: 2 in bf16, 1 in fp8.
     """
+    check_spec(spec)
     check_int("batch", batch, 1)
     check_int("context", context, 1)
+    check_positive("index_bytes", index_bytes)
     dense = _kv_bytes(spec) * context
     if spec.attention is None:
         return _cost(spec, batch * dense, batch * dense)
@@ -99,6 +109,7 @@ def decode_bytes(
 
 def prefill_bytes(spec: ModelSpec, new_tokens: int, context: int) -> Cost:
     """Fewest bytes a prefill moves: queries in, outputs out, and every key and value once."""
+    check_spec(spec)
     check_context(new_tokens, context)
     queries = 2 * spec.num_heads * spec.head_dim * BF16_BYTES * new_tokens
     keys = cache_bytes_per_token(spec).layer * context
@@ -111,6 +122,7 @@ def prefill_bytes(spec: ModelSpec, new_tokens: int, context: int) -> Cost:
 
 def cache_bytes_per_token(spec: ModelSpec) -> Cost:
     """Bytes that one token adds to the cache: MSA stores its index key on top of K and V."""
+    check_spec(spec)
     index = 0 if spec.attention is None else spec.attention.index_dim * BF16_BYTES
     return _cost(spec, _kv_bytes(spec), _kv_bytes(spec) + index)
 

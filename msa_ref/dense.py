@@ -62,6 +62,7 @@ def attention_weights(
     Source: MSA paper, section 2 (grouped-query attention).
     """
     q, k = contracts.check_query_key(q, k)
+    scale = contracts.check_scale(scale)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     scores = group_matmul(q, k.swapaxes(-1, -2)) * scale
     if causal:
@@ -95,7 +96,7 @@ def merge_partials(
     (output 0, LSE -inf) changes nothing; a row whose parts are all empty stays empty.
     Source: MSA paper, appendix C (combine).
     """
-    contracts.check_partials(outs, lses)
+    outs, lses = contracts.check_partials(outs, lses)
     share, lse = softmax_lse(np.moveaxis(lses, 0, -1))
     share = np.moveaxis(share, -1, 0)
     return (share[..., None] * outs).sum(axis=0), lse
@@ -117,6 +118,7 @@ def online_attention(
     """
     q, k, v = contracts.check_attention(q, k, v)
     contracts.check_sizes(chunk=chunk)
+    scale = contracts.check_scale(scale)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     num_keys = k.shape[2]
     positions = blocks.query_positions(q.shape[2], num_keys)

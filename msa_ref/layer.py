@@ -33,6 +33,7 @@ def rms_norm(
 
     Gemma's form: a weight of 0 leaves the normalised vector as it is.
     """
+    x, weight = contracts.check_norm(x, weight)
     mean_square = (x * x).mean(axis=-1, keepdims=True)
     return x / np.sqrt(mean_square + NORM_EPSILON) * (1 + weight)
 
@@ -44,6 +45,7 @@ def rotary_tables(
 
     Frequency i is theta ** (-2 i / rotary_dim) radians per token. Source: RoPE, section 3.2.
     """
+    contracts.check_rotary(rotary_dim, theta)
     frequencies = theta ** (-np.arange(0, rotary_dim, 2) / rotary_dim)
     angles = positions[:, None] * frequencies
     return np.cos(angles), np.sin(angles)
@@ -58,6 +60,7 @@ def rotate(
 
     Split-half pairing: channel i turns with channel i + half, where half is the tables' width.
     """
+    contracts.check_turn(x, cos, sin)
     half = cos.shape[-1]
     first, second, rest = np.split(x, [half, 2 * half], axis=-1)
     turned = [first * cos - second * sin, second * cos + first * sin, rest]
@@ -111,7 +114,8 @@ class M3Attention:
         """
         hidden = contracts.check_hidden(hidden, self.weights)
         if cache is None:
-            cache = self.new_cache(hidden.shape[0], hidden.shape[1])
+            batch, count, _ = hidden.shape
+            cache = paged.PagedCache(self.config, batch=batch, capacity=count, dtype=hidden.dtype)
         contracts.check_cache(cache, self.config, hidden)
         positions = cache.length + np.arange(hidden.shape[1])
         cos, sin = rotary_tables(positions, rotary_dim=self.rotary_dim, theta=self.rope_theta)
@@ -127,6 +131,7 @@ class M3Attention:
         index_q = normed_and_turned("indexer.q", num_groups)
         index_k = normed_and_turned("indexer.k", 1)
 
+        contracts.check_finite(q=q, index_q=index_q)
         cache.append(k, v, index_k)
         attended = paged.attention(q, index_q, cache)
         joined = attended.out.swapaxes(1, 2).reshape(*hidden.shape[:2], -1)

@@ -27,6 +27,7 @@ def token_scores(
     `scale` is di**-0.5 unless given; it never changes a ranking. Source: MSA paper, section 3.1.
     """
     index_q, index_k = contracts.check_index(index_q, index_k)
+    scale = contracts.check_scale(scale)
     scale = index_q.shape[-1] ** -0.5 if scale is None else scale
     scores = index_q @ index_k.swapaxes(-1, -2) * scale
     positions = blocks.query_positions(index_q.shape[2], index_k.shape[2])
@@ -37,6 +38,7 @@ def max_pool(
     scores: Float[np.ndarray, "B Hkv T S"], block_size: int
 ) -> Float[np.ndarray, "B Hkv T nb"]:
     """Highest token score of every block; the last block may be partial."""
+    contracts.check_sizes(block_size=block_size)
     first_tokens = np.arange(0, scores.shape[-1], block_size)
     return np.maximum.reduceat(scores, first_tokens, axis=-1)
 
@@ -77,6 +79,8 @@ def scan_index_keys(
     At most T x CHUNK_TOKENS token scores (one block at least) exist at a time: what a paged
     cache and a long prefill both need.
     """
+    contracts.check_sizes(block_size=block_size)
+    scale = contracts.check_scale(scale)
     scale = index_q.shape[-1] ** -0.5 if scale is None else scale
     positions = blocks.query_positions(index_q.shape[2], num_keys)
     step = max(1, CHUNK_TOKENS // block_size) * block_size

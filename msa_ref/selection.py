@@ -88,7 +88,7 @@ def block_mass(
 
     `weights` are those of dense attention, so every row sums to 1. Source: MSA paper, section 5.2.
     """
-    contracts.check_weights(weights, num_kv_heads, block_size)
+    weights = contracts.check_weights(weights, num_kv_heads, block_size)
     batch, _, num_queries, num_keys = weights.shape
     grouped = weights.reshape(batch, num_kv_heads, -1, num_queries, num_keys).mean(axis=2)
     return np.add.reduceat(grouped, np.arange(0, num_keys, block_size), axis=-1)
@@ -98,6 +98,7 @@ def captured_mass(
     selection: Int32[np.ndarray, "B Hkv T k"], mass: Float[np.ndarray, "B Hkv T nb"]
 ) -> Float[np.ndarray, "B Hkv T"]:
     """Share of each row's attention mass that lies in its selected blocks."""
+    mass = contracts.check_mass(selection, mass)
     return (mass * selection_mask(selection, mass.shape[-1])).sum(axis=-1)
 
 
@@ -111,6 +112,7 @@ def block_recall(
     `ideal` is `select_blocks` of the block mass, own block forced there too. Average over rows
     that see more than k blocks; the others score 1 for free. Source: MSA paper, section 5.2.
     """
+    contracts.check_ideal(selection, ideal)
     best = selection_mask(ideal, num_blocks)
     hits = best & selection_mask(selection, num_blocks)
     return hits.sum(axis=-1) / best.sum(axis=-1)
@@ -122,6 +124,8 @@ def score_recall(
     mass: Float[np.ndarray, "B Hkv T nb"],
 ) -> Float[np.ndarray, "B Hkv T"]:
     """Share of the ideal blocks' mass that was selected: mass(I* & I) / mass(I*), row by row."""
+    mass = contracts.check_mass(selection, mass)
+    contracts.check_ideal(selection, ideal)
     best = selection_mask(ideal, mass.shape[-1])
     hits = best & selection_mask(selection, mass.shape[-1])
     return (mass * hits).sum(axis=-1) / (mass * best).sum(axis=-1)

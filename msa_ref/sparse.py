@@ -88,6 +88,7 @@ def attend_blocks(
     Block-major: each block is loaded once, for all queries of the group that chose it, and its
     partial result is merged into theirs. Source: MSA paper, section 4 (KV-outer order).
     """
+    scale = contracts.check_scale(scale)
     batch, num_heads, num_queries, head_dim = q.shape
     num_groups = selection.shape[1]
     scale = head_dim**-0.5 if scale is None else scale
@@ -125,6 +126,7 @@ def attention_query_major(
     """
     q, k, v = contracts.check_attention(q, k, v)
     contracts.check_selection(selection, q, k, block_size)
+    scale = contracts.check_scale(scale)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     positions = blocks.query_positions(q.shape[2], k.shape[2])
     group_size = q.shape[1] // k.shape[1]
