@@ -1,23 +1,44 @@
-"""Run the lessons and store their outputs, write their exercise stubs, render them to HTML.
+"""Run the lessons and store their outputs, write their stubs, pages and times.
 
 python notebooks/lessons.py run [NN ...]      execute in place: lessons, then solutions
 python notebooks/lessons.py stubs             write the stubs from the solutions
 python notebooks/lessons.py html [--out DIR]  execute copies and write one page a lesson
+python notebooks/lessons.py times             measure copies; write the record, the lessons' own
+                                              lines about it, and the README's table
 """
 
 import argparse
 import ast
+import json
+import math
+import os
+import platform
+import re
+import time
+from datetime import date
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
+RECORD = HERE.parent / "docs" / "measured" / "lessons.json"
+README = HERE.parent / "README.md"
+
+TITLE = re.compile(r"^# \d\d · (.+)$", flags=re.MULTILINE)
+TIMES = re.compile(r"(\d+) minutes to read · (\d+) seconds? to run")
+TABLE = re.compile(r"(?<=<!-- lessons -->\n).*?(?=<!-- /lessons -->)", flags=re.DOTALL)
 
 
-def paths(numbers=()):
-    """Lessons, then solutions, in order; those of the given numbers alone if there are any."""
-    found = sorted(HERE.glob("[0-9][0-9]_*.ipynb")) + sorted(HERE.glob("solutions/[0-9]*.ipynb"))
+def lesson_paths(numbers=()):
+    """The lessons in order; those of the given numbers alone if there are any."""
+    found = sorted(HERE.glob("[0-9][0-9]_*.ipynb"))
+    return [path for path in found if not numbers or path.name[:2] in numbers]
+
+
+def solution_paths(numbers=()):
+    """The solutions in order; those of the given numbers alone if there are any."""
+    found = sorted(HERE.glob("solutions/[0-9][0-9]_*.ipynb"))
     return [path for path in found if not numbers or path.name[:2] in numbers]
 
 
@@ -30,6 +51,15 @@ def execute(notebook, folder):
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+
+
+def run(numbers):
+    """Execute lessons and solutions and store what they print and draw."""
+    for path in [*lesson_paths(numbers), *solution_paths(numbers)]:
+        notebook = nbformat.read(path, as_version=4)
+        execute(notebook, path.parent)
+        nbformat.write(notebook, path)
+        print(f"run: {path.relative_to(HERE)}")
 
 
 def stub(source: str) -> str:
@@ -51,9 +81,9 @@ def exercise_cells(notebook):
 
 def write_stubs():
     """Make every lesson's exercise cells from the solutions; say which files changed."""
-    for lesson in paths():
+    for lesson in lesson_paths():
         solution = HERE / "solutions" / lesson.name
-        if lesson.parent != HERE or not solution.exists():
+        if not solution.exists():
             continue
         notebook = nbformat.read(lesson, as_version=4)
         before = nbformat.writes(notebook)
@@ -71,32 +101,82 @@ def render_html(out: Path):
 
     out.mkdir(parents=True, exist_ok=True)
     exporter = HTMLExporter(embed_images=True)
-    for path in paths():
-        if path.parent != HERE:
-            continue
+    for path in lesson_paths():
         notebook = nbformat.read(path, as_version=4)
         execute(notebook, HERE)
         page, _ = exporter.from_notebook_node(notebook)
+        page = re.sub(r'(href="\d\d_\w+)\.ipynb"', r'\1.html"', page)
         (out / path.with_suffix(".html").name).write_text(page, encoding="utf-8")
         print(f"rendered: {path.stem}")
 
 
+def opening(path):
+    """(title, minutes to read, seconds to run, first thing a reader will be able to do)."""
+    cells = nbformat.read(path, as_version=4).cells
+    minutes, seconds = map(int, TIMES.search(cells[0].source).groups())
+    promises = next(cell.source for cell in cells if "## You will be able to" in cell.source)
+    first = next(line for line in promises.splitlines() if line.startswith("- "))
+    able = first.removeprefix("- ").replace("**", "").rstrip(".;")
+    return TITLE.search(cells[0].source)[1], minutes, seconds, able
+
+
+def lesson_table(record):
+    """The README's table of lessons, as markdown."""
+    rows = ["| lesson | you will be able to | minutes | seconds |", "|---|---|---:|---:|"]
+    for path in lesson_paths():
+        title, minutes, _, able = opening(path)
+        link = f"[{path.name[:2]} {title}](notebooks/{path.name})"
+        rows.append(f"| {link} | {able} | {minutes} | {record['seconds'][path.stem]} |")
+    return "\n".join(rows) + "\n"
+
+
+def write_times():
+    """Run a copy of every lesson, kernel start included, and write down how long each took."""
+    seconds = {}
+    for path in lesson_paths():
+        notebook = nbformat.read(path, as_version=4)
+        start = time.perf_counter()
+        execute(notebook, HERE)
+        seconds[path.stem] = round(time.perf_counter() - start, 1)
+        print(f"{path.stem}: {seconds[path.stem]} s")
+        store_seconds(path, math.ceil(seconds[path.stem]))
+    record = {
+        "what": "seconds to run each lesson once, kernel start included",
+        "made_by": "python notebooks/lessons.py times",
+        "date": date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "seconds": seconds,
+    }
+    RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    readme = README.read_text(encoding="utf-8")
+    README.write_text(TABLE.sub(lambda _: lesson_table(record), readme), encoding="utf-8")
+
+
+def store_seconds(path, seconds):
+    """Make a lesson's own line say how long it runs."""
+    notebook = nbformat.read(path, as_version=4)
+    line = rf"\1 minutes to read · {seconds} seconds to run"
+    changed = TIMES.sub(line, notebook.cells[0].source, count=1)
+    if changed != notebook.cells[0].source:
+        notebook.cells[0].source = changed
+        nbformat.write(notebook, path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("verb", choices=["run", "stubs", "html"])
-    parser.add_argument("numbers", nargs="*", help="lesson numbers, such as 04")
+    parser.add_argument("verb", choices=["run", "stubs", "html", "times"])
+    parser.add_argument("numbers", nargs="*", help="lesson numbers for run, such as 04")
     parser.add_argument("--out", type=Path, default=Path("build/lessons"))
     arguments = parser.parse_args()
-    if arguments.verb == "stubs":
+    if arguments.verb == "run":
+        run(arguments.numbers)
+    elif arguments.verb == "stubs":
         write_stubs()
     elif arguments.verb == "html":
         render_html(arguments.out)
     else:
-        for path in paths(arguments.numbers):
-            notebook = nbformat.read(path, as_version=4)
-            execute(notebook, path.parent)
-            nbformat.write(notebook, path)
-            print(f"run: {path.relative_to(HERE)}")
+        write_times()
 
 
 if __name__ == "__main__":
