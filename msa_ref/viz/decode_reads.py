@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONTEXTS = [(f"{2**power:,}", 2**power) for power in range(10, 21)]
 BLOCK_SIZES = [(str(size), size) for size in (32, 64, 128, 256)]
 NEEDLES = 400
-NARROWEST = 1 / 300  # of the picture's width: a page thinner than this is drawn wider than it is
+NARROWEST = 1 / 300  # of a lane: a page thinner than this is drawn wider than it is
 MARGINS = {"left": 0.1, "right": 0.985, "top": 0.94, "bottom": 0.19, "hspace": 0.42}
 PAGE_LINES = 64  # up to so many pages, the borders between them are drawn
 
@@ -74,10 +74,13 @@ def values(*, context: int, top_k: int, block_size: int, query: int) -> Reads:
     )
 
 
-def draw_lanes(axes: Axes, reads: Reads) -> None:
-    """Three lanes of pages along the tokens: index keys, then keys and values of every group."""
+def draw_lanes(axes: Axes, reads: Reads, *, narrowest: float = NARROWEST) -> None:
+    """Three lanes of pages along the tokens: index keys, then keys and values of every group.
+
+    No page is drawn narrower than the share `narrowest` of the lane.
+    """
     groups = len(reads.selection)
-    context, width = reads.context, max(reads.block_size, NARROWEST * reads.context)
+    context, width = reads.context, max(reads.block_size, narrowest * reads.context)
     few = reads.num_pages <= PAGE_LINES
     pages = _spans(np.arange(reads.num_pages), reads, width) if few else [(0, context)]
     axes.broken_barh(pages, (0, 1), facecolor=palette.VISIBLE, edgecolor="white", linewidth=0.4)
@@ -113,8 +116,7 @@ def _spans(ids, reads, width):
 def render(*, context: int, top_k: int, block_size: int, query: int) -> Figure:
     """The three lanes with the pages read lit, above the bytes against dense attention."""
     reads = values(context=context, top_k=top_k, block_size=block_size, query=query)
-    figure = new_figure(9, 4.8)
-    figure.set_layout_engine("none")  # solving for the margins would take half the redraw
+    figure = new_figure(9, 4.8, layout="none")
     lanes, amounts = figure.subplots(2, 1, height_ratios=[3, 1], gridspec_kw=MARGINS)
     draw_lanes(lanes, reads)
     lanes.set_title(f"One decode step at {context:,} tokens: the lit pages are read")

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from msa_ref.config import M3
 from msa_ref.viz import palette
-from msa_ref.viz.explorer import new_figure
 
-WIDTH, HEIGHT = 9.0, 4.5
+WIDTH, HEIGHT = 9.0, 4.1
 ROWS = {"index query": 3.75, "index key": 3.05, "key": 2.1, "value": 1.4, "query": 0.55}
 TOKEN, PROJECTED, TURNED, LANES, CHOICE, OUT = 0.65, 2.1, 3.4, 4.9, 6.85, 8.37
 PAGES, LIT, OWN = 9, (1, 5), 8
 
 
-def layer_map() -> Figure:
-    """One token of MiniMax-M3 on its way through the layer, with the sizes of everything."""
+def draw(axes: Axes) -> None:
+    """One token of MiniMax-M3 on its way through the layer, with the sizes of everything.
+
+    Drawn in inches: an axes of 9 x 4.1 shows it at its best.
+    """
     sizes = M3.attention
-    figure = new_figure(WIDTH, HEIGHT)
-    figure.set_layout_engine("none")
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, HEIGHT))
+    axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
     axes.set_axis_off()
     middle = sum(ROWS.values()) / len(ROWS)
     heads = {"index query": sizes.num_kv_heads, "index key": 1, "query": sizes.num_heads}
 
-    axes.text(0.1, HEIGHT - 0.2, "One token's way through the layer", va="center", fontsize=11)
     axes.text(
         LANES - 0.75,
         0.3,
@@ -61,7 +59,6 @@ def layer_map() -> Figure:
     _arrow(axes, (TURNED + 0.39, ROWS["query"]), (CHOICE - 0.68, low - 0.25))
     _box(axes, OUT, low, 1.1, f"project\n{M3.d_model:,} numbers")
     _arrow(axes, (CHOICE + 0.68, low), (OUT - 0.55, low))
-    return figure
 
 
 def _box(
