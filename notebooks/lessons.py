@@ -45,7 +45,13 @@ def solution_paths(numbers=()):
 def execute(notebook, folder):
     """Run every cell in a fresh kernel; outputs are stored in the notebook, widget state is not."""
     resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, timeout=300, store_widget_state=False, resources=resources)
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        store_widget_state=False,
+        coalesce_streams=True,  # or a busy machine stores one printed line as two outputs
+        resources=resources,
+    )
     client.execute()
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
