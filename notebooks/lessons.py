@@ -106,7 +106,8 @@ def render_html(out: Path):
     from nbconvert import HTMLExporter
 
     out.mkdir(parents=True, exist_ok=True)
-    exporter = HTMLExporter(embed_images=True)
+    # Not embed_images: it closes every <details> before its answer. Outputs are embedded anyway.
+    exporter = HTMLExporter()
     for path in lesson_paths():
         notebook = nbformat.read(path, as_version=4)
         execute(notebook, HERE)
