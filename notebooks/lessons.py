@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 RECORD = HERE.parent / "docs" / "measured" / "lessons.json"
 README = HERE.parent / "README.md"
 
+LINE_LENGTH = 100
 TITLE = re.compile(r"^# \d\d · (.+)$", flags=re.MULTILINE)
 TIMES = re.compile(r"(\d+) minutes to read · (\d+) seconds? to run")
 TABLE = re.compile(r"(?<=<!-- lessons -->\n).*?(?=<!-- /lessons -->)", flags=re.DOTALL)
@@ -75,8 +76,12 @@ def stub(source: str) -> str:
     docstring = function.body[0]
     number = lines[0].removeprefix("# exercise ").strip()
     task = ast.get_docstring(function).splitlines()[0].rstrip(".").replace('"', "'")
-    kept = lines[: docstring.end_lineno]
-    return "\n".join([*kept, f'    raise NotImplementedError("Exercise {number}: {task}")'])
+    kept = "\n".join(lines[: docstring.end_lineno])
+    message = f'"Exercise {number}: {task}"'
+    left_to_do = f"    raise NotImplementedError({message})"
+    if len(left_to_do) > LINE_LENGTH:  # laid out as the formatter would
+        left_to_do = f"    raise NotImplementedError(\n        {message}\n    )"
+    return f"{kept}\n{left_to_do}"
 
 
 def exercise_cells(notebook):

@@ -3,6 +3,8 @@
 import importlib
 import io
 import re
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from functools import cache
 
@@ -88,7 +90,7 @@ def test_the_stub_is_what_the_solution_makes(path, number):
 def test_the_stub_is_not_solved_and_the_check_says_so(path, number):
     names = dict(solved(path)[0])
     stub = exercise_cells(path)[number]
-    assert f'raise NotImplementedError("Exercise {number}: ' in stub
+    assert f'"Exercise {number}: ' in stub.partition("raise NotImplementedError(")[2]
     exec(stub, names)
     (cell,) = check_cells(path, number)
     (call,) = [line for line in cell.source.splitlines() if line.startswith("check_")]
@@ -140,6 +142,21 @@ def share(part, whole=1.0):
     exec(stub, names)
     with pytest.raises(NotImplementedError, match=re.escape("Exercise 9.1: Share of the whole;")):
         names["share"](1)
+
+
+def test_a_stub_is_laid_out_as_the_formatter_would():
+    for length in (45, 54, 55, 56, 57, 70):
+        solution = f'''# exercise 9.1\ndef f(x):\n    """{"n" * length}."""\n    return x'''
+        stub = course.lessons_tool().stub(solution)
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", "format", "--stdin-filename", "notebooks/stub.py", "-"],
+            input=f"{stub}\n",
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=course.ROOT,
+        )
+        assert done.stdout == f"{stub}\n"
 
 
 def test_a_check_prints_what_became_of_the_answer(capsys):
