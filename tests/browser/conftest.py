@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-START_SECONDS = 60
+START_SECONDS = 120
 
 # The browser is to talk to the loopback server and to nobody else.
 CHROMIUM_OPTIONS = [
