@@ -6,6 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from msa_ref import scoring
@@ -102,23 +103,24 @@ def render(height: float, block_size: int) -> Figure:
         f"Mean of each block: the needle's is number {pooled.mean_rank} of {NUM_BLOCKS}",
     )
     for axes, heights, title in zip(panels, bars, titles):
-        _bars(axes, heights, block_size)
+        draw_bars(axes, heights, block_size)
+        axes.set(ylabel="score")
         axes.set_title(title, size=10)
+        axes.yaxis.set_label_coords(-0.11, 0.5)
     panels[0].vlines(needle(block_size) + 0.5, 0, pooled.scores[needle(block_size)], **NEEDLE_LOOK)
     panels[2].set(xticks=np.linspace(0, NUM_BLOCKS * block_size, 5), xlabel="token")
     _draw_found(figure.add_axes((0.69, 0.11, 0.29, 0.74)), pooled, block_size)
     return figure
 
 
-def _bars(axes, heights, block_size):
-    """Bars over the tokens, those of the needle's block darker."""
+def draw_bars(axes, heights: np.ndarray, block_size: int) -> None:
+    """Draw scores of all tokens or of all 16 blocks over the tokens, the needle's block darker."""
     edges = np.linspace(0, NUM_BLOCKS * block_size, len(heights) + 1)
     inside = edges[:-1] // block_size == NEEDLE_BLOCK
     axes.stairs(np.where(inside, np.nan, heights), edges, fill=True, color=palette.VISIBLE)
     axes.stairs(np.where(inside, heights, np.nan), edges, fill=True, **NEEDLE_LOOK)
     axes.axhline(0, color=palette.GREY, linewidth=0.6)
-    axes.set(xlim=(0, edges[-1]), xticks=[], ylabel="score")
-    axes.yaxis.set_label_coords(-0.11, 0.5)
+    axes.set(xlim=(0, edges[-1]), xticks=[])
     axes.spines["bottom"].set_visible(False)
 
 
@@ -134,6 +136,24 @@ def _draw_found(axes, pooled, block_size):
     row = {"ncols": 3, "columnspacing": 0.9, "handlelength": 1.5, "handletextpad": 0.4}
     axes.legend(loc="lower left", bbox_to_anchor=(-0.06, 0.99), fontsize=9, **row)
     axes.set_title("How often each finds it", size=10, pad=24)
+
+
+def score_map(axes, scores: np.ndarray, block_size: int, num_keys: int, **colours):
+    """Draw scores [T, n] of tokens or blocks over the tokens, the hidden ones grey; the image.
+
+    `block_size` is 1 for scores of tokens; queries are the last T of the `num_keys` tokens.
+    """
+    tokens = np.repeat(scores, block_size, axis=-1)[:, :num_keys]
+    image = axes.imshow(
+        np.ma.masked_invalid(tokens),
+        cmap=colormaps[palette.CONTINUOUS].with_extremes(bad=palette.HIDDEN),
+        extent=(0, num_keys, num_keys, num_keys - len(scores)),
+        aspect="auto",
+        interpolation="nearest",
+        **colours,
+    )
+    axes.set(xlabel="token", ylabel="query")
+    return image
 
 
 def explorer() -> Explorer:

@@ -40,18 +40,18 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     for another. The index sees the keys' strongest directions through some noise, as a trained
     index would: well, but not perfectly.
     """
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(26)
     topics, size = 6, (NUM_GROUPS, GROUP_SIZE, NUM_TOKENS, HEAD_DIM)
     paragraphs = rng.permutation(np.arange(24) % topics)
     topic = np.repeat(paragraphs, rng.integers(3, 8, 24))[:NUM_TOKENS]
-    sought = np.stack([topic, rng.permutation(topics)[topic]])
+    sought = np.stack([topic, (topic + 1) % topics])
     axes = np.linalg.qr(rng.normal(size=(NUM_GROUPS, HEAD_DIM, HEAD_DIM)))[0][:, :topics]
     strength = rng.uniform(1.6, 4.6, (NUM_GROUPS, NUM_TOKENS, 1))
     k = axes[:, topic] * strength + rng.normal(scale=0.35, size=(NUM_GROUPS, NUM_TOKENS, HEAD_DIM))
     aims = axes[np.arange(NUM_GROUPS)[:, None], sought] * 3.6
     q = aims[:, None] + rng.normal(scale=0.9, size=size)
     index_q, index_k = index_view(q[None], k[None], rank=HEAD_DIM // NUM_GROUPS)
-    index_k += rng.normal(scale=1.2, size=index_k.shape)
+    index_k += rng.normal(scale=0.6, size=index_k.shape)
     return q.reshape(1, -1, NUM_TOKENS, HEAD_DIM), k[None], index_q, index_k
 
 

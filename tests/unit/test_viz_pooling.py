@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from msa_ref.viz.explorer import to_png
+from msa_ref.viz.explorer import new_figure, to_png
 from msa_ref.viz.pooling import (
     BLOCK_SIZES,
     NEEDLE_BLOCK,
@@ -15,6 +15,7 @@ from msa_ref.viz.pooling import (
     mean_pool,
     needle,
     render,
+    score_map,
     values,
     with_needle,
     words,
@@ -82,3 +83,12 @@ def test_every_slider_changes_picture_and_words():
         assert shell.picture.value != picture
         assert shell.sentence.value != text
         assert shell.controls[name].description
+
+
+def test_a_score_map_repeats_blocks_over_their_tokens_and_hides_the_future():
+    axes = new_figure(3, 3).add_subplot()
+    scores = np.array([[1.0, -np.inf, -np.inf], [2.0, 3.0, 4.0]])
+    image = score_map(axes, scores, 2, 5)
+    shown = image.get_array()
+    assert shown.filled(-9).tolist() == [[1, 1, -9, -9, -9], [2, 2, 3, 3, 4]]
+    assert image.get_extent() == [0, 5, 5, 3]
