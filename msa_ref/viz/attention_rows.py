@@ -118,8 +118,7 @@ def draw_arrows(ax: Axes, query: int) -> None:
 def render(query: int, temperature: float, mask: str) -> Figure:
     """The triangle of weights with one row framed, and that row's scores and weights as bars."""
     rows = values(temperature, mask)
-    figure = new_figure(9, 4.4)
-    figure.set_layout_engine("none")
+    figure = new_figure(9, 4.4, layout="none")
     grid = figure.add_gridspec(
         2,
         2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,12 +14,13 @@ from msa_ref.viz import palette
 from msa_ref.viz.explorer import Explorer, new_figure, slider
 
 if TYPE_CHECKING:
-    from jaxtyping import Int, Int8
+    from jaxtyping import Bool, Int, Int8
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PARTIAL = palette.LINES[2]
 PARTIAL_HATCH = "..."
+RAGGED_HATCH = "\\\\\\\\"
 COLOURS = ListedColormap([palette.HIDDEN, PARTIAL, palette.VISIBLE])
 HATCHES = ("", PARTIAL_HATCH, "")
 LABELS = ("hidden: no work", "partial: work, mask", "visible: work, no mask")
@@ -107,8 +109,7 @@ def legend_handles() -> list[Patch]:
 def render(num_keys: int, block_size: int, query_tile: int, offset: int, query: int) -> Figure:
     """The painted triangle, one query framed; the blocks and their sizes; the tiles counted."""
     painting = values(num_keys, block_size, query_tile, offset, query)
-    figure = new_figure(9, 5.2)
-    figure.set_layout_engine("none")
+    figure = new_figure(9, 5.2, layout="none")
     grid = figure.add_gridspec(
         2,
         2,
@@ -131,7 +132,7 @@ def render(num_keys: int, block_size: int, query_tile: int, offset: int, query: 
             (left, painting.query), width, 1, fill=False, edgecolor=colour, linewidth=2.5, zorder=3
         )
         triangle.add_patch(frame).set_clip_on(False)
-    _draw_sizes(figure.add_subplot(grid[1, 0]), painting, block_size)
+    _draw_strip(figure.add_subplot(grid[1, 0]), painting, block_size)
     _draw_counts(figure.add_subplot(grid[0, 1]), painting.counts)
     return figure
 
@@ -147,26 +148,65 @@ def _draw_counts(ax: Axes, counts: Int[np.ndarray, " 3"]) -> None:
     ax.locator_params(axis="x", integer=True, nbins=3)
 
 
-def _draw_sizes(ax: Axes, painting: Painting, block_size: int) -> None:
-    sizes = painting.sizes
-    starts = np.arange(len(sizes)) * block_size
-    own = np.arange(len(sizes)) == painting.own
-    ax.barh(
-        np.zeros(len(sizes)),
+def draw_blocks(
+    ax: Axes, num_keys: int, block_size: int, *, height: float = 0, own: int | None = None
+) -> Int[np.ndarray, " nb"]:
+    """One bar on `ax` cut into the blocks, each with its number of tokens; gives those numbers.
+
+    The ragged last block and the named own block are hatched.
+    """
+    painting = values(num_keys, block_size, 1, 0, 0)
+    sizes, starts = painting.sizes, np.arange(0, num_keys, block_size)
+    forced, ragged = np.arange(len(sizes)) == own, sizes < block_size
+    bars = ax.barh(
+        np.full(len(sizes), height),
         sizes,
         left=starts,
-        height=1,
-        color=np.where(own, palette.FORCED, palette.VISIBLE),
+        height=0.9,
+        color=np.where(forced, palette.FORCED, palette.VISIBLE),
         edgecolor="white",
         linewidth=1.5,
-        hatch=np.where(own, palette.FORCED_HATCH, "").tolist(),
+        hatch=np.where(forced, palette.FORCED_HATCH, np.where(ragged, RAGGED_HATCH, "")).tolist(),
     )
-    for start, size in zip(starts, sizes):
-        ax.text(start + size / 2, 0, f"{size}", ha="center", va="center", size=8)
+    ax.bar_label(bars, sizes, label_type="center", size=8)
+    ax.spines[:].set_visible(False)
+    return sizes
+
+
+def _draw_strip(ax: Axes, painting: Painting, block_size: int) -> None:
+    num_keys = int(painting.sizes.sum())
+    sizes = draw_blocks(ax, num_keys, block_size, own=painting.own)
+    middles = np.arange(0, num_keys, block_size) + sizes / 2
     shown = slice(None, None, 1 + len(sizes) // 20)
-    ax.set_xticks((starts + sizes / 2)[shown], np.arange(len(sizes))[shown])
-    ax.set(xlim=(0, sizes.sum()), ylim=(-0.5, 0.5), yticks=[])
+    ax.set_xticks(middles[shown], np.arange(len(sizes))[shown])
+    ax.set(xlim=(0, num_keys), ylim=(-0.5, 0.5), yticks=[])
     ax.set_xlabel("block id; inside, its tokens (orange: the framed query's own block)")
+    ax.tick_params(length=0)
+
+
+def draw_lists(ax: Axes, offsets: Int[np.ndarray, " nb+1"], queries: Int[np.ndarray, " E"]) -> None:
+    """Block-to-query lists as one strip of query rows, cut where each block's list begins."""
+    colours = [palette.VISIBLE, palette.HIDDEN]
+    for block, (first, stop) in enumerate(pairwise(offsets)):
+        ax.bar(first, 1, stop - first, align="edge", color=colours[block % 2], edgecolor="white")
+        ax.text((first + stop) / 2, 1.1, f"block {block}", ha="center")
+    for place, query in enumerate(queries):
+        ax.text(place + 0.5, 0.5, query, ha="center", va="center")
+    ax.set_xticks(offsets)
+    ax.set(yticks=[], ylim=(0, 1.4), xlim=(0, offsets[-1]), xlabel="offsets")
+    ax.spines[:].set_visible(False)
+
+
+def draw_ticks(ax: Axes, chosen: Bool[np.ndarray, "T nb"]) -> None:
+    """A grid of queries and blocks with the chosen cells filled and ticked."""
+    colours = ListedColormap([palette.HIDDEN, palette.CHOSEN])
+    ax.pcolormesh(chosen, cmap=colours, vmin=0, vmax=1, edgecolor="white", linewidth=2)
+    for query, block in np.argwhere(chosen):
+        ax.text(block + 0.5, query + 0.5, "x", ha="center", va="center", color="white")
+    ax.set_xticks(np.arange(chosen.shape[1]) + 0.5, range(chosen.shape[1]))
+    ax.set_yticks(np.arange(chosen.shape[0]) + 0.5, range(chosen.shape[0]))
+    ax.invert_yaxis()
+    ax.set(xlabel="block of keys", ylabel="query")
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
 
