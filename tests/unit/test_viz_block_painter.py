@@ -102,3 +102,26 @@ def test_states_differ_in_colour_for_every_reader(blindness):
     for one in range(len(colours)):
         for other in range(one):
             assert palette.distance(colours[one], colours[other], blindness) > 12
+
+
+def test_draw_blocks_hatches_the_ragged_and_the_own_block():
+    figure, ax = plt.subplots()
+    sizes = block_painter.draw_blocks(ax, 10, 4, own=1)
+    assert sizes.tolist() == [4, 4, 2]
+    hatches = [bar.get_hatch() or "" for bar in ax.patches]
+    assert hatches == ["", palette.FORCED_HATCH, block_painter.RAGGED_HATCH]
+    assert [bar.get_width() for bar in ax.patches] == [4, 4, 2]
+    plt.close(figure)
+
+
+def test_draw_lists_and_ticks_show_the_same_choice():
+    selection = np.array([[0, -1], [0, 2]], dtype=np.int32)
+    offsets, queries = blocks.invert_selection(selection, 3)
+    figure, (strip, grid) = plt.subplots(1, 2)
+    block_painter.draw_lists(strip, offsets, queries)
+    shown = [text.get_text() for text in strip.texts]
+    assert shown == ["block 0", "block 1", "block 2", "0", "1", "1"]
+    chosen = (selection[:, :, None] == np.arange(3)).any(axis=1)
+    block_painter.draw_ticks(grid, chosen)
+    assert [text.get_position() for text in grid.texts] == [(0.5, 0.5), (0.5, 1.5), (2.5, 1.5)]
+    plt.close(figure)
