@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from msa_ref import cost
 from msa_ref.config import M3
@@ -193,6 +194,24 @@ def _log_log(axes: Axes, across: dict[float, str], up: dict[float, str]) -> None
     for axis, ticks in ((axes.xaxis, across), (axes.yaxis, up)):
         axis.set_ticks(list(ticks), ticks.values())
         axis.set_ticks((), minor=True)
+
+
+def draw_pairs(axes: Axes, states: np.ndarray) -> None:
+    """Every pair of asker (row) and page (column): 0 future, 1 left out, 2 chosen, 3 own block."""
+    letters = ("", "-", "c", "own")
+    for token, page in np.ndindex(states.shape):
+        state = states[token, page]
+        cell = {"facecolor": palette.STATES(state / 3), "edgecolor": "white", "linewidth": 2}
+        hatch = palette.FORCED_HATCH if state == 3 else None
+        axes.add_patch(Rectangle((page, token), 1, 1, hatch=hatch, **cell))
+        middle = {"ha": "center", "va": "center", "color": "white" if state == 2 else palette.INK}
+        axes.text(page + 0.5, token + 0.5, letters[state], weight="bold", **middle)
+    for axis, count in ((axes.xaxis, states.shape[1]), (axes.yaxis, states.shape[0])):
+        axis.set_ticks(np.arange(count) + 0.5, range(count), minor=False)
+        axis.set_tick_params(length=0)
+    axes.set(xlim=(0, states.shape[1]), ylim=(states.shape[0], 0), aspect="equal")
+    axes.set(xlabel="page (token)", ylabel="who asks (token)")
+    axes.spines[:].set_visible(False)
 
 
 def explorer() -> Explorer:

@@ -114,6 +114,34 @@ def draw_weights(axes: Axes, visit: Visit) -> None:
     axes.set_title(f"Shelves read: {', '.join(map(str, visit.shelves))} (dark bars)")
 
 
+def draw_shelves(axes: Axes, visit: Visit | None = None) -> None:
+    """The library: a spine for every page, shelf by shelf; with a visit, cards and shelves read.
+
+    A spine is filled as high as its page is about the sea, the rest is about mountains.
+    """
+    for page, (sea, _) in enumerate(LABELS):
+        shelf, place = divmod(page, SHELF_SIZE)
+        x = shelf * 2.3 + place * 0.95
+        read = visit is None or visit.read[page]
+        fill = palette.VISIBLE if read else palette.HIDDEN
+        axes.bar(x, 1, 0.85, align="edge", color="white", edgecolor=palette.INK)
+        axes.bar(x, sea / LABELS[page].sum(), 0.85, align="edge", color=fill, linewidth=0)
+        label = f"sea {sea:.1f}\nmountains {LABELS[page, 1]:.1f}"
+        axes.text(x + 0.42, 0.5, label, rotation=90, ha="center", va="center", fontsize=9)
+        inside = f"page {page}\n{TEMPERATURES[page]:.0f} °C" if read else f"page {page}\nclosed"
+        axes.text(x + 0.42, -0.12, inside, ha="center", va="top", fontsize=9)
+        if place == 0 and visit is not None:
+            card = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": palette.GREY}
+            text = f"card: {visit.shelf_scores[shelf]:.1f}" + (", go" if read else "")
+            axes.text(x + 0.9, 1.2, text, ha="center", weight="bold" if read else None, bbox=card)
+        if place == 0:
+            wood = {"color": palette.CHOSEN if visit and read else palette.GREY}
+            axes.plot((x - 0.1, x + 1.9), (-0.04, -0.04), linewidth=5, **wood)
+            axes.text(x + 0.9, -0.6, f"shelf {shelf}", ha="center", va="top")
+    axes.set(xlim=(-0.2, 9), ylim=(-0.8, 1.45 if visit else 1.1))
+    axes.set_axis_off()
+
+
 def explorer() -> Explorer:
     """The library with sliders for the question and for the number of shelves walked to."""
     return Explorer(

@@ -5,6 +5,7 @@ import pytest
 
 from msa_ref import M3, cost
 from msa_ref.viz import cost_dial
+from msa_ref.viz.explorer import new_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MILLION = 2**20
@@ -115,3 +116,16 @@ def test_every_corner_renders_with_the_sparse_bar_inside_the_axes(context, game,
     bars = cost_dial.render(context, game, count).axes[0]
     reach = max(bar.get_x() + bar.get_width() for bar in bars.patches)
     assert reach < bars.get_xlim()[1]
+
+
+def test_pairs_are_drawn_with_a_letter_for_each_state_and_the_own_block_hatched():
+    axes = new_figure(3, 3).add_subplot()
+    cost_dial.draw_pairs(axes, np.array([[3, 0, 0], [2, 3, 0], [1, 2, 3]]))
+    assert [text.get_text() for text in axes.texts] == [
+        *("own", "", ""),
+        *("c", "own", ""),
+        *("-", "c", "own"),
+    ]
+    hatched = [patch.get_xy() for patch in axes.patches if patch.get_hatch()]
+    assert hatched == [(0, 0), (1, 1), (2, 2)]
+    assert axes.get_ylim() == (3, 0)

@@ -5,6 +5,7 @@ import pytest
 
 from msa_ref import dense, selection
 from msa_ref.viz import librarian
+from msa_ref.viz.explorer import new_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -73,3 +74,26 @@ def test_every_slider_changes_picture_and_words_and_reaches_both_ends(name):
 def test_no_question_at_all_draws_no_arrow():
     figure = librarian.render(0, 0, 1)
     assert not [text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
+
+
+def test_the_shelves_are_drawn_open_where_they_are_read_and_closed_elsewhere():
+    axes = new_figure(9, 3).add_subplot()
+    librarian.draw_shelves(axes, librarian.values(5, 1, 2))
+    texts = [text.get_text() for text in axes.texts]
+    assert [text for text in texts if "closed" in text] == [
+        f"page {p}\nclosed" for p in (2, 3, 6, 7)
+    ]
+    assert "page 4\n21 °C" in texts
+    assert [text for text in texts if "card" in text] == [
+        "card: 4.6, go",
+        "card: 2.1",
+        "card: 5.0, go",
+        "card: 2.9",
+    ]
+
+
+def test_without_a_question_every_page_is_open_and_there_are_no_cards():
+    axes = new_figure(9, 3).add_subplot()
+    librarian.draw_shelves(axes)
+    assert not [text for text in axes.texts if "card" in text.get_text()]
+    assert not [text for text in axes.texts if "closed" in text.get_text()]
