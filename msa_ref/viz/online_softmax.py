@@ -126,7 +126,14 @@ def draw_scores(axis: Axes, trace: Trace, step: int) -> None:
     )
     axis.bar(key, height, bottom=FLOOR, color=colours, edgecolor=palette.GREY, linewidth=0.6)
     for hidden in key[~visible]:
-        axis.annotate("hidden", (hidden, FLOOR + 0.1), ha="center", color=palette.GREY, fontsize=8)
+        axis.annotate(
+            "hidden",
+            (hidden, FLOOR + 0.1),
+            ha="center",
+            color=palette.GREY,
+            fontsize=8,
+            rotation=90,
+        )
     for border in trace.stops[1:-1]:
         axis.axvline(border - 0.5, color=palette.GREY, linewidth=0.6, linestyle=":")
     if trace.peak[step] > trace.peak[max(step - 1, 0)] > -np.inf:
@@ -149,9 +156,9 @@ def draw_sum(axis: Axes, trace: Trace, step: int) -> None:
         axis.bar(step, old, fill=False, edgecolor=palette.INK, linestyle="--", linewidth=1.2)
         side = "right" if step > trace.last_step / 2 else "left"
         edge = step + 0.4 if side == "right" else step - 0.4
-        top = max(old, trace.total[step])
+        above = trace.total[: step + 1].max()
         text = f"old sum {TIMES} {trace.rescale[step]:.3f}"
-        axis.annotate(text, (edge, top), (0, 2), textcoords="offset points", ha=side, va="bottom")
+        axis.annotate(text, (edge, above), (0, 2), textcoords="offset points", ha=side)
     axis.set(xlim=(0.4, trace.last_step + 0.6), ylim=(0, 1.15 * trace.total.max()))
     axis.set(xlabel="step", ylabel="sum, in units of exp(peak)")
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
