@@ -66,7 +66,9 @@ def words(
     if len(chosen) == own + 1:
         return f"{who} sees {own + 1} blocks and reads them all: this is dense attention."
     others = [block for block in chosen if block != own]
-    listed = f"block{'s' * (len(others) > 1)} {', '.join(map(str, others))}"
+    forced = steps.states[query] == FORCED
+    names = ", ".join(f"{block} (forced)" if forced[block] else str(block) for block in others)
+    listed = f"block{'s' * (len(others) > 1)} {names}"
     if own not in chosen:
         listed = f"{listed} and not its own, {own}"
     else:

@@ -142,6 +142,11 @@ def test_words_of_the_first_state_tell_the_story():
     assert "The heaviest block left out is 5, with 11%." in text
 
 
+def test_words_say_which_other_blocks_are_forced():
+    assert "reads blocks 0 (forced), 3, 8 (forced) and its own, 9" in words(37, 1, 4, 4, 1, 2)
+    assert "reads blocks 0, 3, 8 and its own, 9" in words(37, 1, 4, 4)
+
+
 def test_words_without_a_forced_own_block_say_when_it_is_left_out():
     assert "reads block 1 and not its own, 11" in words(44, 1, 1, 4, 0, 0)
     assert "reads its own block, 11, alone" in words(44, 1, 1, 4, 0, 1)
