@@ -120,7 +120,9 @@ def check_floats(layout: str, **arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(array.astype(common, copy=False) for array in arrays.values())
 
 
-def check_integers(name: str, array: np.ndarray, layout: str, lowest: int, highest: int) -> None:
+def check_integers(
+    name: str, array: np.ndarray, layout: str, lowest: int, highest: float = inf
+) -> None:
     """Raise unless `array` holds signed integers from `lowest` to `highest`."""
     check_array(name, array, layout)
     if array.dtype.kind != "i":

@@ -33,14 +33,9 @@ from msa_ref.config import MSAConfig, check_config
 if TYPE_CHECKING:
     from msa_ref.cache import PagedCache
 
-__all__ = [  # passed on from checks; what is defined here is public by its name
-    "check_block_id",
-    "check_budget",
-    "check_dtype",
-    "check_forced",
-    "check_rotary",
-    "check_scale",
-]
+# Passed on from checks; what is defined here is public by its name.
+__all__ = ["check_block_id", "check_budget", "check_dtype", "check_forced"]
+__all__ += ["check_rotary", "check_scale"]
 
 
 def check_query_key(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -207,8 +202,15 @@ def check_span(start: int, stop: int, cache: PagedCache) -> None:
         )
 
 
+def check_paged(cache: object) -> None:
+    """Raise unless `cache` is one: told by its block table, since cache.py imports this file."""
+    if not hasattr(cache, "block_table"):
+        raise TypeError(f"cache: got {type(cache).__name__}, takes a PagedCache")
+
+
 def check_cached_query(q, index_q, cache: PagedCache) -> tuple[np.ndarray, np.ndarray]:
     """q [B,Hq,T,d] and index_q [B,Hkv,T,di] of the last T tokens in the cache."""
+    check_paged(cache)
     q, index_q = check_floats("B H T d", q=q, index_q=index_q)
     check_lanes(cache.config, len(cache.block_table), q.shape[2], q=q, index_q=index_q)
     if q.shape[2] > cache.length:
@@ -220,8 +222,7 @@ def check_cached_query(q, index_q, cache: PagedCache) -> tuple[np.ndarray, np.nd
 
 def check_cache(cache: PagedCache, config: MSAConfig, hidden: np.ndarray) -> None:
     """Raise unless the cache was made for this config, batch and dtype and has room."""
-    if not hasattr(cache, "block_table"):
-        raise TypeError(f"cache: got {type(cache).__name__}, takes a PagedCache or None")
+    check_paged(cache)
     if cache.config != config:
         raise ValueError(f"cache: got one of {cache.config}, takes one of {config}")
     check_shape("hidden", hidden, (len(cache.block_table), *hidden.shape[1:]), "B T hidden")

@@ -45,6 +45,7 @@ def rotary_tables(
 
     Frequency i is theta ** (-2 i / rotary_dim) radians per token. Source: RoPE, section 3.2.
     """
+    contracts.check_integers("positions", positions, "T", 0)
     contracts.check_rotary(rotary_dim, theta)
     frequencies = theta ** (-np.arange(0, rotary_dim, 2) / rotary_dim)
     angles = positions[:, None] * frequencies

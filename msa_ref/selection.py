@@ -25,6 +25,8 @@ def forced_blocks(
     The first `init_blocks` of the sequence and the last `local_blocks` ending with the query's
     own, as far as they are visible. M3 forces the own block alone.
     """
+    contracts.check_integers("positions", positions, "T", 0)
+    contracts.check_sizes(num_blocks=num_blocks, block_size=block_size)
     contracts.check_forced(init_blocks, local_blocks)
     own = positions[:, None] // block_size
     block = np.arange(num_blocks)

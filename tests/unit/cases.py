@@ -1,8 +1,10 @@
 """Builders the tests share: random arrays of a config, layers, and runs cut into steps."""
 
+import re
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 
 from msa_ref import MSAConfig, layer
 
@@ -102,3 +104,9 @@ def assert_close(got, want, tolerance):
     assert got.shape == want.shape
     assert not np.isnan(got).any()
     np.testing.assert_allclose(got, want, rtol=0, atol=tolerance)
+
+
+def refused(error, name, *parts):
+    """Expects this error with a message in the form `name: got ... takes ...` with these parts."""
+    middle = ".*".join(re.escape(part) for part in parts)
+    return pytest.raises(error, match=rf"(?s)^{re.escape(name)}: got .*{middle}")
