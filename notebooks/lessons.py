@@ -28,6 +28,7 @@ README = HERE.parent / "README.md"
 LINE_LENGTH = 100
 TITLE = re.compile(r"^# \d\d · (.+)$", flags=re.MULTILINE)
 TIMES = re.compile(r"(\d+) minutes to read · (\d+) seconds? to run")
+LINK = re.compile(r'(href="(?:\.\./|solutions/)?\d\d_\w+)\.ipynb"')
 TABLE = re.compile(r"(?<=<!-- lessons -->\n).*?(?=<!-- /lessons -->)", flags=re.DOTALL)
 
 
@@ -52,6 +53,7 @@ def execute(notebook, folder):
         store_widget_state=False,
         coalesce_streams=True,  # or a busy machine stores one printed line as two outputs
         resources=resources,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # not that its sockets are unencrypted
     )
     client.execute()
     notebook.metadata.pop("widgets", None)
@@ -107,19 +109,19 @@ def write_stubs():
 
 
 def render_html(out: Path):
-    """Execute a copy of every lesson and write it as a page that needs no network for its text."""
+    """Execute a copy of every notebook and write it as a page (formulas need a network)."""
     from nbconvert import HTMLExporter
 
-    out.mkdir(parents=True, exist_ok=True)
     # Not embed_images: it closes every <details> before its answer. Outputs are embedded anyway.
     exporter = HTMLExporter()
-    for path in lesson_paths():
+    for path in [*lesson_paths(), *solution_paths()]:
         notebook = nbformat.read(path, as_version=4)
-        execute(notebook, HERE)
-        page, _ = exporter.from_notebook_node(notebook)
-        page = re.sub(r'(href="\d\d_\w+)\.ipynb"', r'\1.html"', page)
-        (out / path.with_suffix(".html").name).write_text(page, encoding="utf-8")
-        print(f"rendered: {path.stem}")
+        execute(notebook, path.parent)
+        html, _ = exporter.from_notebook_node(notebook)
+        page = out / path.relative_to(HERE).with_suffix(".html")
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(LINK.sub(r'\1.html"', html), encoding="utf-8")
+        print(f"rendered: {page}", flush=True)
 
 
 def opening(path):
