@@ -40,7 +40,8 @@ test:
 	$(call phase,unit,$(TEST_ENV) $(PYTEST) tests/unit -n $(WORKERS) -q)
 	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
 	$(call phase,browser,$(PYTEST) tests/browser -q)
-	$(call phase,gates,$(TEST_ENV) $(PYTEST) tests/notebooks -n $(WORKERS))
+	@echo "== gates"
+	@$(TEST_ENV) $(PYTEST) tests/notebooks -n $(WORKERS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
