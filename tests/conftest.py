@@ -1,10 +1,6 @@
-"""Settings shared by every test: the same examples each run, figures without a screen."""
-
-import os
+"""Settings shared by every test: the same examples each run."""
 
 from hypothesis import settings
-
-os.environ.setdefault("MPLBACKEND", "Agg")
 
 # Derandomised: a red run can be repeated by whoever sees it. No deadline: machines are shared.
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
