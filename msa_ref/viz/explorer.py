@@ -49,7 +49,9 @@ class Explorer(widgets.VBox):
         self.render = render
         self.words = words
         self.controls = controls
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+        # In its own size, or smaller: stretched to the page's width it would be blurred.
+        natural = widgets.Layout(max_width="100%", align_self="flex-start")
+        self.picture = widgets.Image(format="png", layout=natural)
         self.sentence = widgets.HTML()
         for control in controls.values():
             control.style.description_width = "11em"

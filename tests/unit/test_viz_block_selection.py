@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from msa_ref import selection, sparse
-from msa_ref.viz import block_selection as explorer_module
-from msa_ref.viz import selection_steps
-from msa_ref.viz.block_selection import explorer, render, selection_map, words
+from msa_ref.viz.block_selection import explorer, words
 from msa_ref.viz.explorer import new_figure, to_png
+from msa_ref.viz.selection_figure import render, selection_map
 from msa_ref.viz.selection_steps import (
     CHOSEN,
     FORCED,
@@ -199,8 +198,11 @@ def test_the_selection_map_stands_alone():
     axes = figure.add_subplot()
     selection_map(axes, values(0, 4, 4))
     assert axes.images[0].get_array().shape == (NUM_TOKENS, NUM_TOKENS)
+    before = len(axes.collections)
+    lost = np.zeros((NUM_TOKENS, 15), dtype=bool)
+    lost[20, 3] = lost[37, 5] = True
+    selection_map(axes, values(0, 4, 4), lost)
+    tiles = axes.collections[-1].get_paths()
+    assert len(axes.collections) == 2 * before + 1
+    assert [path.get_extents().bounds for path in tiles] == [(12, 20, 4, 1), (20, 37, 4, 1)]
     assert to_png(figure).startswith(b"\x89PNG")
-
-
-def test_modules_share_their_arrays():
-    assert explorer_module.values is selection_steps.values
