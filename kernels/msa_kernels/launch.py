@@ -1,0 +1,30 @@
+"""How each kernel is launched: one table, found by `kernels/bench/tune.py`, and device checks."""
+
+import os
+
+import torch
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+
+# kernel -> options by (head dim, block size); None is the rest
+TABLE = {
+    "score_prefill": {None: {"rows": 256, "span": 8, "num_warps": 8, "num_stages": 3}},
+    "score_decode": {None: {"num_warps": 4, "num_stages": 3}},
+    "sparse_prefill": {None: {"rows": 64, "num_warps": 4, "num_stages": 1}},
+    "query_tile": {None: {"rows": 128, "num_warps": 8, "num_stages": 3}},
+    "sparse_decode": {None: {"num_warps": 4, "num_stages": 1}},
+}
+
+
+def options(kernel, head_dim, block_size):
+    """A fresh dict of launch options of one kernel; small tiles under the interpreter."""
+    table = TABLE[kernel]
+    found = dict(table.get((head_dim, block_size), table[None]))
+    if INTERPRETED and "rows" in found:
+        found["rows"] = 32
+    return found
+
+
+def precision(tensor):
+    """Precision of tl.dot: plain float32 products for float32, the tensor cores' own otherwise."""
+    return "ieee" if tensor.dtype == torch.float32 else "tf32"
