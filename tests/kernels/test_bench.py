@@ -1,0 +1,253 @@
+"""The benchmark's own arithmetic: selections injected, bounds, record, tables. Needs no GPU."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+# The harness is no part of the package.
+sys.path.insert(0, str(Path(__file__).parents[2] / "kernels"))
+
+from bench import bounds, cases, correctness, dense, inputs, record, run, sampled, table, timing
+from msa_ref import M3, TOY, contracts, scoring, selection, sparse
+
+CONFIG = M3.attention
+KEY = {
+    "phase": "prefill", "batch": 1, "new_tokens": 8192, "context": 8192, "selection": "corr",
+    "index_dtype": "bf16", "shape": "M3", "impl": "msa", "piece": "total",
+}  # fmt: skip
+HEADER = {"gpu": "NVIDIA H100", "driver": "5", "torch": "2", "triton": "3", "date": "2026-01-02"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "four", "sixteen"), [("corr", (20, 24), (40, 46)), ("rand", (60, 61), (235, 241))]
+)
+def test_neighbours_choose_as_many_blocks_as_in_live_traffic(kind, four, sixteen):
+    ids = inputs.injected_selection(kind, 1024, 2**20, CONFIG)
+    assert four[0] < inputs.union_size(ids, 4) < four[1]
+    assert sixteen[0] < inputs.union_size(ids, 16) < sixteen[1]
+
+
+@pytest.mark.parametrize("kind", ["corr", "rand"])
+@pytest.mark.parametrize(("new_tokens", "context"), [(3000, 3000), (700, 5001), (1, 128)])
+def test_injected_ids_are_those_of_a_selection(kind, new_tokens, context):
+    ids = inputs.injected_selection(kind, new_tokens, context, CONFIG)
+    assert ids.shape == (1, CONFIG.num_kv_heads, new_tokens, CONFIG.top_k)
+    q, k = np.zeros((1, 64, new_tokens, 1)), np.zeros((1, 4, context, 1))
+    contracts.check_selection(ids, q, k, CONFIG.block_size)
+    own = np.arange(context - new_tokens, context) // CONFIG.block_size
+    assert (ids.max(axis=-1) == own).all()
+    assert ((ids >= 0).sum(axis=-1) == np.minimum(own + 1, CONFIG.top_k)).all()
+    used = ids[..., 1:] >= 0
+    assert (np.diff(ids, axis=-1)[used] > 0).all()
+    assert (ids[..., :-1][used] >= 0).all()
+
+
+def test_injected_ids_are_the_same_in_every_run():
+    first, second = (inputs.injected_selection("corr", 300, 9000, CONFIG) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_bounds_by_hand():
+    # 8,192 queries x 2,048 keys x 64 heads x 128 x 4, and half a square x 4 heads x 128 x 2
+    prefill = bounds.bound_ms(*bounds.prefill("total", 8192, 8192))
+    assert prefill == pytest.approx((549_755_813_888 + 34_359_738_368) / 700e9)
+    assert bounds.bound_ms(*bounds.prefill("total", 8192, 2**20)) == pytest.approx(13.30, abs=0.01)
+    # one sequence of 2**20 tokens: 256 bytes of index key each, and 2,048 tokens of 2,048 bytes
+    read = 2**20 * 256 + 2048 * 2048
+    assert bounds.bound_ms(*bounds.decode("total", 1, 2**20, "bf16")) == pytest.approx(
+        read / 3.03e9
+    )
+    assert bounds.decode("total", 8, 2**20, "fp8")[1] == 8 * (2**20 * 128 + 2048 * 2048)
+    assert bounds.dense_decode("M3", 1, 2**20)[1] == 2**31
+    assert bounds.dense_decode("M2", 8, 2**20)[1] == 8 * 2**32
+    assert bounds.dense_prefill("M3", 8192, 8192)[0] == 4 * 64 * 128 * 8192**2 / 2
+
+
+def test_bounds_of_pieces_add_up():
+    pieces = [bounds.prefill(piece, 8192, 2**17) for piece in ("score", "attend")]
+    assert sum(flops for flops, _ in pieces) == bounds.prefill("total", 8192, 2**17)[0]
+    pieces = [bounds.decode(piece, 8, 2**17, "fp8") for piece in ("score", "attend")]
+    assert sum(read for _, read in pieces) == bounds.decode("total", 8, 2**17, "fp8")[1]
+
+
+def test_record_holds_one_row_a_key_and_the_ratio_to_the_best_dense(tmp_path):
+    written = record.Record(tmp_path / "made" / "gpu.json", dict(HEADER))
+    written.add(KEY, 2.0, 1.0)
+    written.add({**KEY, "selection": None, "impl": "fa3"}, 5.0, 4.0)
+    written.add({**KEY, "selection": None, "impl": "flash"}, 3.0, 4.0)
+    written.add({**KEY, "selection": None, "impl": "flash", "shape": "M2"}, 1.0, 4.0)
+    written.add({**KEY, "context": 16384}, 7.123456, 1.0)
+    with pytest.raises(ValueError, match="twice"):
+        written.add(KEY, 2.0, 1.0)
+    written.write()
+    read = json.loads(written.path.read_text())
+    assert read == written.as_dict()
+    assert [set(row) for row in read["rows"]] == [set(record.ROW)] * 5
+    assert [row["ratio_to_dense"] for row in read["rows"]] == [1.5, 0.6, 1.0, 1.0, None]
+    assert read["rows"][-1]["ms"] == 7.123
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_record_without_rows_is_valid(tmp_path):
+    written = record.Record(tmp_path / "gpu.json", {"gpu": "x", "fp8_overlap": {}})
+    written.write()
+    assert json.loads(written.path.read_text()) == {"gpu": "x", "fp8_overlap": {}, "rows": []}
+
+
+@pytest.mark.parametrize("change", [{"impl": "fast"}, {"piece": "sort"}, {"selection": "random"}])
+def test_record_refuses_what_the_format_does_not_name(tmp_path, change):
+    written = record.Record(tmp_path / "gpu.json", {})
+    with pytest.raises(ValueError, match=next(iter(change))):
+        written.add({**KEY, **change}, 1.0, 1.0)
+
+
+def test_record_refuses_a_key_with_a_part_missing(tmp_path):
+    short = {name: value for name, value in KEY.items() if name != "piece"}
+    with pytest.raises(ValueError, match="key"):
+        record.Record(tmp_path / "gpu.json", {}).add(short, 1.0, 1.0)
+
+
+def test_record_is_named_after_the_gpu():
+    assert record.default_path("NVIDIA H100 80GB HBM3").name == "h100.json"
+    assert record.default_path("Some GPU").name == "some_gpu.json"
+
+
+def made_record():
+    """A small record with both phases and both shapes."""
+    rows = []
+
+    def add(ms, bound=1.0, **key):
+        rows.append({**KEY, **key, "ms": ms, "bound_ms": bound, "ratio_to_dense": 1.0})
+
+    chunk = {"context": 2**20}
+    add(414.0, selection=None, impl="fa3", **chunk)
+    add(430.0, selection=None, impl="cudnn", **chunk)
+    add(310.5, selection=None, impl="fa3", shape="M2", **chunk)
+    add(18.0, bound=13.3, **chunk)
+    add(20.0, selection="rand", **chunk)
+    add(9.0, selection="rand", piece="attend", **chunk)
+    add(1.5)
+    step = {"phase": "decode", "new_tokens": 1, "selection": None, "context": 2**20, "batch": 8}
+    add(5.52, impl="flash", **step)
+    add(11.03, impl="flash", shape="M2", **step)
+    add(0.7, bound=0.69, **step)
+    add(0.4, index_dtype="fp8", **step)
+    return {**HEADER, "rows": rows}
+
+
+def test_tables_show_the_record():
+    page = table.render(made_record())
+    assert "one NVIDIA H100 (driver 5, torch 2, triton 3) on 2026-01-02" in page
+    lines = page.splitlines()
+    assert "| prefill, ms | 8K | 8K@1M |" in lines
+    assert "| dense, best | – | 414 |" in lines  # noqa: RUF001
+    assert "| MSA, neighbours agree | 1.50 | 18.0 |" in lines
+    assert "| times faster | – | 23.0x |" in lines  # noqa: RUF001
+    assert "| bound | 1.00 | 13.3 |" in lines
+    assert not [line for line in lines if line.startswith("| MSA, one real call")]
+    assert "| decode, µs | 8 x 1M |" in lines
+    assert "| MSA, fp8 index keys | 400 |" in lines
+    assert "| prefill 8K@1M, bf16 index keys | 310 ms | 18.0 ms | 17.2x |" in lines
+    assert "| decode 8 x 1M, fp8 index keys | 11030 µs | 400 µs | 27.6x |" in lines
+    widths = {line.count("|") for line in lines if line.startswith(("| prefill, ms", "| dense"))}
+    assert widths <= {3, 4}
+
+
+def test_tables_need_no_rows():
+    assert table.render({**HEADER, "rows": []}).startswith("Measured on")
+
+
+def test_cases_are_those_of_the_plan():
+    prefills = {case.name: case.context for case in cases.PREFILLS}
+    assert prefills["128K"] == 131072
+    assert prefills["8K@1M"] == 2**20
+    assert len(cases.PREFILLS) == 8
+    assert {(case.batch, case.context) for case in cases.DECODES} >= {(32, 131072), (8, 2**20)}
+    assert len({case.name for case in (*cases.PREFILLS, *cases.DECODES)}) == 17
+
+
+def test_long_steps_run_less_often():
+    assert [timing.num_runs(ms) for ms in (0.01, 50, 100, 1000)] == [9, 5, 3, 3]
+
+
+def one_query(wrong=None):
+    """A query's MSA at TOY's sizes, checked as the benchmark does; `wrong` changes the result."""
+    rng = np.random.default_rng(0)
+    shapes = [(1, 8, 1, 16), (1, 2, 150, 16), (1, 2, 150, 16), (1, 2, 1, 16), (1, 1, 150, 16)]
+    q, k, v, index_q, index_k = (rng.standard_normal(shape) for shape in shapes)
+    truth = sparse.msa_attention(q, k, v, index_q, index_k, TOY)
+    result = {"out": truth.out[0, :, 0].copy(), "selection": truth.selection[0, :, 0].copy()}
+    if wrong:
+        wrong(result)
+    sampled.check_row(
+        lambda group, first, stop: (torch.tensor(k[0, group, first:stop]),
+                                    torch.tensor(v[0, group, first:stop])),
+        lambda first, stop: torch.tensor(index_k[0, 0, first:stop]),
+        torch.tensor(q[0, :, 0]), torch.tensor(index_q[0, :, 0]),
+        torch.tensor(result["out"]), torch.tensor(result["selection"]),
+        length=150, config=TOY, where="here",
+    )  # fmt: skip
+
+
+def test_sampled_row_passes_when_right():
+    one_query()
+
+
+def test_sampled_row_fails_when_the_output_is_wrong():
+    with pytest.raises(AssertionError, match="here: error"):
+        one_query(lambda result: result["out"].__setitem__((3, 5), 1.0))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_poison_fails(bad):
+    with pytest.raises(AssertionError, match="error"):
+        dense.check_close("x", torch.full((2, 4), bad), torch.ones(2, 4, dtype=torch.float64))
+
+
+def test_sampled_selection_fails_when_a_better_block_is_left_out():
+    rng = np.random.default_rng(1)
+    index_q, index_k = rng.standard_normal((1, 2, 1, 16)), rng.standard_normal((1, 1, 150, 16))
+    scores = scoring.block_scores(index_q, index_k, block_size=16)
+    ids = selection.select_blocks(scores, top_k=4, block_size=16, num_keys=150)[0, :, 0]
+    judge = {"own": 9, "top_k": 4, "where": "here"}
+    sampled.check_ids(ids, scores[0, :, 0], **judge)
+    worst = np.argsort(scores[0, 0, 0, :9])[:3]
+    ids[0] = [*sorted(worst), 9]
+    with pytest.raises(AssertionError, match="left out"):
+        sampled.check_ids(ids, scores[0, :, 0], **judge)
+    ids[0] = [0, 1, 2, 3]
+    with pytest.raises(AssertionError, match="own block"):
+        sampled.check_ids(ids, scores[0, :, 0], **judge)
+    ids[0] = [0, 0, 2, 9]
+    with pytest.raises(AssertionError, match="ascending"):
+        sampled.check_ids(ids, scores[0, :, 0], **judge)
+
+
+def test_exact_row_is_softmax_attention():
+    k, v = torch.eye(4)[None], torch.arange(16.0).view(1, 4, 4)
+    even = dense.exact_row(torch.zeros(1, 2, 4), k, v)
+    torch.testing.assert_close(even, v.double().mean(1, keepdim=True).expand(1, 2, 4))
+
+
+def test_a_red_check_is_told_and_one_out_of_time_is_stopped(monkeypatch):
+    started = {
+        "tests": (*correctness._start([sys.executable, "-c", "print('2 failed'); exit(1)"]), 60),
+        "memcheck": (*correctness._start([sys.executable, "-c", "import time; time.sleep(9)"]), 0),
+        "racecheck": (*correctness._start([sys.executable, "-c", "print('===== none')"]), 60),
+    }
+    monkeypatch.setattr(correctness, "start_all", lambda: started)
+    said, green = correctness.run()
+    assert said["tests"] == "exit status 1: 2 failed"
+    assert said["memcheck"] == "not finished within 0 s"
+    assert said["racecheck"] == "none"
+    assert not green
+
+
+def test_without_a_gpu_the_benchmark_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="No CUDA GPU"):
+        run.main(run.parse([]))
