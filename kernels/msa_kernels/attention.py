@@ -26,7 +26,7 @@ def msa_attention(
     counts as -inf in a score. Source: MSA paper, Eq. 5 to 8 and section 4.
     """
     checks.check_prefill(q, k, v, index_q, index_k, config)
-    batch, num_heads, num_queries, _ = q.shape
+    batch, _, num_queries, _ = q.shape
     num_keys = k.shape[2]
     ragged = query_lengths is not None or key_lengths is not None
     if query_lengths is None:
@@ -36,7 +36,7 @@ def msa_attention(
     checks.check_lengths("query_lengths", query_lengths, batch, q.device)
     checks.check_lengths("key_lengths", key_lengths, batch, q.device)
     if check:
-        named = dict(q=q, k=k, v=v, index_q=index_q, index_k=index_k)
+        named = {"q": q, "k": k, "v": v, "index_q": index_q, "index_k": index_k}
         checks.check_values(query_lengths, key_lengths, num_queries, num_keys, **named)
     out = torch.empty_like(q, memory_format=torch.contiguous_format)
     lse = torch.empty(out.shape[:3], dtype=torch.float32, device=q.device)
@@ -46,7 +46,7 @@ def msa_attention(
     for first in range(0, num_queries, step):
         part = slice(first, min(first + step, num_queries))
         seen = num_keys if ragged else num_keys - num_queries + part.stop
-        lengths = dict(query_lengths=query_lengths, key_lengths=key_lengths)
+        lengths = {"query_lengths": query_lengths, "key_lengths": key_lengths}
         scores, maxima = score_prefill(
             index_q[:, :, part], index_k, **lengths,
             block_size=config.block_size, num_keys=seen, first_query=first,
@@ -89,11 +89,14 @@ def attend_selection(
 
 
 def decode(q, index_q, cache, *, check=False):
-    """Output [B, Hq, 1, d], LSE [B, Hq, 1] float32, selection int32 [B, Hkv, 1, k] of the newest token.
+    """Output [B, Hq, 1, d], LSE [B, Hq, 1] float32, selection int32 [B, Hkv, 1, k], newest token.
 
-    Its own key, value and index key are appended first: the query stands at lengths - 1. Four
-    launches, shapes from the cache's capacity alone: safe inside a CUDA graph. `check=True` also
-    reads lengths and table.
+    `q [B, Hq, 1, d]` in the pages' dtype, `index_q [B, Hkv, 1, di]` in the index pages' (any float
+    dtype where those are fp8). Its own key, value and index key are appended first: the query
+    stands at lengths - 1; an empty sequence gets output 0, LSE -inf, ids -1. Four launches, shapes
+    from the cache's capacity alone: safe inside a CUDA graph. Raises ValueError on tensors that do
+    not fit; `check=True` also reads lengths and table, and looks for NaN. Source: MSA paper,
+    Eq. 5 to 8.
     """
     config = cache.config
     batch, max_pages = cache.block_table.shape
@@ -101,10 +104,15 @@ def decode(q, index_q, cache, *, check=False):
     checks.check_tensor(
         "q", q, (batch, config.num_heads, 1, config.head_dim), "B Hq 1 d", cache.k_pages.dtype
     )
-    checks.check_tensor("index_q", index_q, (batch, groups, 1, config.index_dim), "B Hkv 1 di")
+    stored = cache.index_pages.dtype
+    checks.check_tensor(
+        "index_q", index_q, (batch, groups, 1, config.index_dim), "B Hkv 1 di",
+        None if stored == torch.float8_e4m3fn else stored,
+    )  # fmt: skip
     checks.check_device(q=q, index_q=index_q, lengths=cache.lengths)
     if check:
         cache.check()
+        checks.check_nan(q=q, index_q=index_q)
     float32 = {"dtype": torch.float32, "device": q.device}
     group = _decode_group(batch, max_pages)
     scores = torch.empty(batch, groups, max_pages, **float32)

@@ -19,12 +19,8 @@ class PagedCache:
         for name, size in (("num_pages", num_pages), ("batch", batch), ("max_pages", max_pages)):
             if not isinstance(size, int) or size < 1:
                 raise ValueError(f"{name}: got {size!r}, takes an integer of at least 1")
-        if dtype not in checks.FLOATS:
-            raise ValueError(f"dtype: got {dtype}, takes one of {checks.FLOATS}")
-        if index_dtype not in (*checks.FLOATS, torch.float8_e4m3fn):
-            raise ValueError(
-                f"index_dtype: got {index_dtype}, takes a float dtype or float8_e4m3fn"
-            )
+        checks.check_page_dtype("dtype", dtype, checks.FLOATS)
+        checks.check_page_dtype("index_dtype", index_dtype, (*checks.FLOATS, torch.float8_e4m3fn))
         self.config = config
         self.block_size = config.block_size
         lane = (num_pages, config.num_kv_heads, config.block_size, config.head_dim)
@@ -49,14 +45,13 @@ class PagedCache:
         checks.check_tensor("index_k", index_k, (batch, 1, count, di), "B 1 T di")
         checks.check_device(k=k, v=v, index_k=index_k, lengths=self.lengths)
         table, old = self.block_table.cpu(), self.lengths.cpu().long()
-        new = (
-            torch.full((batch,), count)
-            if new_lengths is None
-            else torch.as_tensor(new_lengths).cpu().long()
-        )
-        if new.shape != (batch,) or bool((new < 0).any()) or bool((new > count).any()):
+        new = torch.full((batch,), count)
+        if new_lengths is not None:
+            new = torch.as_tensor(new_lengths).cpu()
+        fits = new.shape == (batch,) and not new.is_floating_point()
+        if not fits or bool((new < 0).any()) or bool((new > count).any()):
             raise ValueError(
-                f"new_lengths: got {new.tolist()}, takes {batch} numbers from 0 to {count}"
+                f"new_lengths: got {new.tolist()}, takes {batch} integers from 0 to {count}"
             )
         lengths = old + new
         if bool((lengths > max_pages * self.block_size).any()):
@@ -64,37 +59,40 @@ class PagedCache:
                 f"cache: got lengths up to {int(lengths.max())}, takes at most "
                 f"{max_pages * self.block_size} tokens a sequence"
             )
-        for name, tensor in (("k", k), ("v", v), ("index_k", index_k)):
-            inside = torch.arange(count, device=tensor.device) < new.to(tensor.device)[:, None]
-            if bool((tensor.isnan().any(-1) & inside[:, None, :]).any()):
-                raise ValueError(f"{name}: got NaN, takes numbers")
-        pages = (lengths + self.block_size - 1) // self.block_size
+        inside = torch.arange(count, device=k.device) < new.to(k.device)[:, None]
+        checks.check_nan(inside, k=k, v=v, index_k=index_k)
+        table = self._with_pages(table, lengths)
+        sequence, token = (torch.arange(count) < new[:, None]).nonzero(as_tuple=True)
+        position = old[sequence] + token
+        page = table[sequence, position // self.block_size].long()
+        page, slot, b, t = (
+            x.to(k.device) for x in (page, position % self.block_size, sequence, token)
+        )
+        new_index = index_k[b, 0, t]
+        if self.index_pages.dtype == torch.float8_e4m3fn:  # beyond its range lies NaN
+            new_index = new_index.clamp(-448, 448)
+        self.k_pages[page, :, slot] = k[b, :, t]
+        self.v_pages[page, :, slot] = v[b, :, t]
+        self.index_pages[page, slot] = new_index.to(self.index_pages.dtype)
+        self.block_table.copy_(table)
+        self.lengths.copy_(lengths)
+
+    def _with_pages(self, table, lengths):
+        """The table with free pages, lowest id first, for as many tokens as `lengths` says."""
         taken = torch.zeros(len(self.k_pages), dtype=torch.bool)
         taken[table[table >= 0].long()] = True
         free = (~taken).nonzero()[:, 0].tolist()
-        wanted = [
-            (b, i) for b in range(batch) for i in range(int((table[b] >= 0).sum()), int(pages[b]))
-        ]
+        wanted = []
+        for b, length in enumerate(lengths.tolist()):
+            held = int((table[b] >= 0).sum())
+            wanted += [(b, i) for i in range(held, -(-length // self.block_size))]
         if len(wanted) > len(free):
             raise ValueError(
                 f"cache: got {len(wanted)} pages to take, takes at most the {len(free)} free"
             )
         for (b, i), page in zip(wanted, free):
             table[b, i] = page
-        rows = [torch.arange(count)[: int(n)] for n in new]
-        sequence = torch.repeat_interleave(torch.arange(batch), new)
-        token = torch.cat(rows) if rows else torch.empty(0, dtype=torch.long)
-        position = old[sequence] + token
-        page = table[sequence, position // self.block_size].long()
-        device = self.k_pages.device
-        page, slot, b, t = (
-            x.to(device) for x in (page, position % self.block_size, sequence, token)
-        )
-        self.k_pages[page, :, slot] = k[b, :, t]
-        self.v_pages[page, :, slot] = v[b, :, t]
-        self.index_pages[page, slot] = index_k[b, 0, t].to(self.index_pages.dtype)
-        self.block_table.copy_(table)
-        self.lengths.copy_(lengths)
+        return table
 
     def check(self):
         """Raise ValueError unless lengths and table fit the pages; reads the device."""

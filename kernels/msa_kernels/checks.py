@@ -3,6 +3,7 @@
 import torch
 
 from msa_kernels import launch
+from msa_ref.config import MSAConfig
 
 FLOATS = (torch.bfloat16, torch.float16, torch.float32)
 
@@ -23,9 +24,20 @@ def check_device(**tensors):
     for name, tensor in tensors.items():
         if launch.INTERPRETED and tensor.dtype not in (torch.float32, torch.float16, torch.int32):
             raise ValueError(
-                f"{name}: got {tensor.dtype} under Triton's interpreter, which computes it wrongly; "
-                "takes float32 or float16"
+                f"{name}: got {tensor.dtype} under Triton's interpreter, which computes it "
+                "wrongly; takes float32 or float16"
             )
+
+
+def check_page_dtype(name, dtype, allowed):
+    """Raise unless pages may have this dtype, here and now."""
+    if launch.INTERPRETED:
+        allowed = (torch.float32, torch.float16)
+    if dtype not in allowed:
+        under = " under Triton's interpreter" if launch.INTERPRETED else ""
+        raise ValueError(
+            f"{name}: got {dtype}{under}, takes {' or '.join(str(one) for one in allowed)}"
+        )
 
 
 def check_tensor(name, tensor, shape, layout, dtype=None):
@@ -59,7 +71,9 @@ def sizes(name, tensor, layout):
 
 
 def check_config(config):
-    """Raise unless the kernels can tile these sizes."""
+    """Raise unless an MSAConfig whose sizes the kernels can tile."""
+    if not isinstance(config, MSAConfig):
+        raise ValueError(f"config: got {type(config).__name__}, takes an MSAConfig")
     for name, takes in (("head_dim", (16, 32, 64, 128)), ("index_dim", (16, 32, 64, 128))):
         if getattr(config, name) not in takes:
             raise ValueError(f"config.{name}: got {getattr(config, name)}, takes one of {takes}")
@@ -107,5 +121,12 @@ def check_values(query_lengths, key_lengths, num_queries, num_keys, **tensors):
     for name, tensor in tensors.items():
         lengths = key_lengths if name in ("k", "v", "index_k") else query_lengths
         inside = torch.arange(tensor.shape[2], device=tensor.device) < lengths[:, None]
-        if bool((tensor.isnan().any(-1) & inside[:, None, :]).any()):
+        check_nan(inside, **{name: tensor})
+
+
+def check_nan(inside=None, **tensors):
+    """Raise on NaN in tensors [B, H, T, d], at the tokens `inside [B, T]` alone if given."""
+    for name, tensor in tensors.items():
+        bad = tensor.isnan().any(-1)
+        if bool((bad if inside is None else bad & inside[:, None, :]).any()):
             raise ValueError(f"{name}: got NaN, takes numbers")

@@ -1,6 +1,5 @@
 """Combine: partial outputs of one query merged by their LSEs."""
 
-import torch
 import triton
 import triton.language as tl
 
@@ -35,10 +34,9 @@ def _combine(
     share /= tl.where(total == 0.0, 1.0, total)[None, :]
     out = tl.zeros([HEADS, D], tl.float32)
     for i in range(0, K):
-        if where_ptr is None:
-            one = row * K + i
-        else:
-            one = tl.load(where_ptr + row * K + i).to(tl.int64)
+        one = row * K + i
+        if where_ptr is not None:
+            one = tl.load(where_ptr + one).to(tl.int64)
         part_at = (one * G + head[:, None]) * D + channel[None, :]
         part = tl.load(part_ptr + part_at, mask=(one >= 0) & live[:, None], other=0.0)
         weight = tl.sum(tl.where(rank[:, None] == i, share, 0.0), 0)

@@ -111,14 +111,15 @@ def score_prefill(
     scores = torch.empty(*shape, ng * PREFILL_GROUP, device=index_q.device, dtype=torch.float32)
     maxima = torch.empty(*shape, ng, device=index_q.device, dtype=torch.float32)
     heads = triton.next_power_of_2(num_groups)
-    options = launch.options("score_prefill", index_dim, block_size)
+    options = launch.options("score_prefill", index_dim, block_size, index_q.dtype)
     rows = max(options.pop("rows"), 16)
     tile = max(1, rows // heads)
     span = options.pop("span")
     _score_prefill[(triton.cdiv(num_queries, tile), triton.cdiv(ng, span), batch)](
         index_q, index_k, query_lengths, key_lengths, scores, maxima,
-        first_query, num_queries, ng * PREFILL_GROUP, ng, index_dim**-0.5 if scale is None else scale,
-        index_q.stride(0), index_q.stride(1), index_q.stride(2), index_k.stride(0), index_k.stride(2),
+        first_query, num_queries, ng * PREFILL_GROUP, ng,
+        index_dim**-0.5 if scale is None else scale,
+        *index_q.stride()[:3], index_k.stride(0), index_k.stride(2),
         HKV=num_groups, ROWS=tile * heads, DI=index_dim, BS=block_size, TILE=tile,
         GROUP=PREFILL_GROUP, SPAN=span, PRECISION=launch.precision(index_q), **options,
     )  # fmt: skip
@@ -131,7 +132,7 @@ def score_decode(index_q, cache, *, group, scores, maxima):
     Written into the given float32 buffers: nothing is allocated, nothing is read on the host.
     """
     batch, num_groups, _, index_dim = index_q.shape
-    options = launch.options("score_decode", index_dim, cache.block_size)
+    options = launch.options("score_decode", index_dim, cache.block_size, index_q.dtype)
     ng = maxima.shape[2]
     _score_decode[(ng, batch)](
         index_q, cache.index_pages, cache.block_table, cache.lengths, scores, maxima,

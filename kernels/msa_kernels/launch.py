@@ -14,12 +14,22 @@ TABLE = {
     "query_tile": {None: {"rows": 128, "num_warps": 8, "num_stages": 3}},
     "sparse_decode": {None: {"num_warps": 4, "num_stages": 1}},
 }
+# float32 is there to be compared with: its tiles are twice as large in bytes, so fewer and small
+FLOAT32 = {
+    "score_prefill": {"rows": 32, "num_warps": 8, "num_stages": 1},
+    "score_decode": {"num_warps": 8, "num_stages": 1},
+    "sparse_prefill": {"rows": 16, "num_warps": 8},
+    "query_tile": {"rows": 16, "num_warps": 8, "num_stages": 1},
+    "sparse_decode": {"num_warps": 8},
+}
 
 
-def options(kernel, head_dim, block_size):
+def options(kernel, head_dim, block_size, dtype=None):
     """A fresh dict of launch options of one kernel; small tiles under the interpreter."""
     table = TABLE[kernel]
     found = dict(table.get((head_dim, block_size), table[None]))
+    if dtype == torch.float32:
+        found |= FLOAT32[kernel]
     if INTERPRETED and "rows" in found:
         found["rows"] = 32
     return found

@@ -73,8 +73,11 @@ def _cut(count_ptr, item_end_ptr, item_ptr, CHUNK: tl.constexpr, BLOCK: tl.const
 
 
 def make_plan(selection, *, num_blocks, chunk):
-    """Plan of a selection int32 [B, Hkv, T, k]. The order inside a list may differ from run to run;
-    no result depends on it."""
+    """Plan of a selection int32 [B, Hkv, T, k], in lists by sequence, KV head and block.
+
+    The order inside a list may differ from run to run; no result depends on it. A selection of
+    nothing gives empty lists. Source: MSA paper, section 4.
+    """
     batch, num_groups, num_queries, top_k = selection.shape
     lists = batch * num_groups * num_blocks
     slots = selection.numel()

@@ -1,4 +1,4 @@
-"""Main branch of a prefill, query-major: a tile of neighbouring queries reads the union of its blocks.
+"""Main branch of a prefill, query-major: a tile of neighbours reads the union of its blocks.
 
 No plan by block, no partial results, no combine: one pass with a running softmax. It wins where
 neighbours agree or the context is short; where they do not, most of a tile's rows sit out most of
@@ -13,6 +13,7 @@ from msa_kernels import launch
 from msa_kernels.sparse_prefill import LOG2E
 
 LN2 = tl.constexpr(0.6931471805599453)
+MOST_SLOTS = 256  # the union compares every slot of a tile with every other
 
 
 @triton.jit
@@ -44,7 +45,8 @@ def _union(
 def _attend(
     q_ptr, k_ptr, v_ptr, query_length_ptr, key_length_ptr, block_ptr, member_ptr, size_ptr,
     out_ptr, lse_ptr, first_query, T, out_T, tiles, HKV, K, scale,
-    stride_qb, stride_qh, stride_qt, stride_kb, stride_kh, stride_kt, stride_vb, stride_vh, stride_vt,
+    stride_qb, stride_qh, stride_qt, stride_kb, stride_kh, stride_kt,
+    stride_vb, stride_vh, stride_vt,
     G: tl.constexpr, D: tl.constexpr, BS: tl.constexpr, ROWS: tl.constexpr, QUERIES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -60,6 +62,7 @@ def _attend(
     t = tile * QUERIES + row // G
     inside = (row < QUERIES * G) & (t < T)
     position = keys - queries + first_query + t
+    first_position = keys - queries + first_query + tile * QUERIES
     q_at = b * stride_qb + (g * G + row % G) * stride_qh + t.to(tl.int64) * stride_qt
     q = tl.load(q_ptr + q_at[:, None] + channel[None, :], mask=inside[:, None], other=0.0)
     k_ptr += b * stride_kb + g * stride_kh
@@ -76,12 +79,12 @@ def _attend(
         k = tl.load(k_ptr + at * stride_kt + channel[None, :], mask=key[:, None] < keys, other=0.0)
         v = tl.load(v_ptr + at * stride_vt + channel[None, :], mask=key[:, None] < keys, other=0.0)
         s = tl.dot(q, tl.trans(k), input_precision=PRECISION)  # [ROWS, BS]
-        last = tl.where((member >> (row // G)) & 1 != 0, position, -1)
-        s = tl.where(key[None, :] <= last[:, None], s * scale, float("-inf"))
-        new_peak = tl.maximum(peak, tl.max(s, 1))
-        finite_peak = tl.where(new_peak == float("-inf"), 0.0, new_peak)
-        p = tl.exp2(s - finite_peak[:, None])
-        rescale = tl.exp2(peak - finite_peak)
+        if block * BS + BS > first_position:  # some key may lie in some query's future
+            s = tl.where(key[None, :] <= position[:, None], s, float("-inf"))
+        chosen = (member >> (row // G)) & 1 != 0
+        new_peak = tl.where(chosen, tl.maximum(peak, tl.max(s, 1) * scale), peak)
+        p = tl.exp2(s * scale - tl.where(chosen, new_peak, float("inf"))[:, None])
+        rescale = tl.exp2(peak - tl.where(new_peak == float("-inf"), 0.0, new_peak))
         total = total * rescale + tl.sum(p, 1)
         out = tl.dot(p.to(v.dtype), v, out * rescale[:, None], input_precision=PRECISION)
         peak = new_peak
@@ -99,31 +102,22 @@ def _attend(
 
 
 def attend(
-    q,
-    k,
-    v,
-    selection,
-    query_lengths,
-    key_lengths,
-    out,
-    lse,
-    *,
-    block_size,
-    first_query=0,
-    tile=None,
-):
+    q, k, v, selection, query_lengths, key_lengths, out, lse,
+    *, block_size, first_query=0, tile=None,
+):  # fmt: skip
     """Write out [B, Hq, T, d] and natural-log lse [B, Hq, T] of the queries from `first_query` on.
 
-    `tile` neighbouring queries share one program (at most 16; as many as fill the rows if not
-    given).
+    `tile` neighbouring queries, a power of two up to 16, share one program: as many as fill the
+    rows, if not given. A query that selects nothing gets 0 and -inf. Source: MSA paper, Eq. 8.
     """
     batch, num_heads, num_queries, head_dim = q.shape
     num_groups, top_k = selection.shape[1], selection.shape[3]
     group_size = num_heads // num_groups
-    options = launch.options("query_tile", head_dim, block_size)
+    options = launch.options("query_tile", head_dim, block_size, q.dtype)
     rows = max(options.pop("rows"), triton.next_power_of_2(group_size))
     if tile is None:
-        tile = max(1, min(16, rows // triton.next_power_of_2(group_size)))
+        tile = rows // triton.next_power_of_2(group_size)
+        tile = max(1, min(16, tile, MOST_SLOTS // triton.next_power_of_2(top_k)))
     rows = max(16, triton.next_power_of_2(tile * group_size))
     tiles = triton.cdiv(num_queries, tile)
     pairs = batch * num_groups

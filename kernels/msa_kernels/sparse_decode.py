@@ -53,14 +53,17 @@ def _attend(
 
 
 def attend(q, cache, selection, *, splits, parts, part_lses):
-    """Partial outputs [B*Hkv*splits, G, d] and LSEs (base 2), both float32, into the given buffers."""
+    """Write partial outputs [B*Hkv*splits, G, d] and LSEs (base 2) into float32 buffers.
+
+    A split without blocks writes 0 and -inf. Source: MSA paper, Eq. 8.
+    """
     batch, num_heads, _, head_dim = q.shape
     num_groups, top_k = selection.shape[1], selection.shape[3]
     group_size = num_heads // num_groups
     _attend[(splits, num_groups, batch)](
-        q, cache.k_pages, cache.v_pages, cache.block_table, cache.lengths, selection, parts, part_lses,
-        cache.block_table.shape[1], head_dim**-0.5 * LOG2E,
+        q, cache.k_pages, cache.v_pages, cache.block_table, cache.lengths, selection,
+        parts, part_lses, cache.block_table.shape[1], head_dim**-0.5 * LOG2E,
         HKV=num_groups, G=group_size, ROWS=max(16, triton.next_power_of_2(group_size)), D=head_dim,
         BS=cache.block_size, K=top_k, SPLITS=splits, PRECISION=launch.precision(q),
-        **launch.options("sparse_decode", head_dim, cache.block_size),
+        **launch.options("sparse_decode", head_dim, cache.block_size, q.dtype),
     )  # fmt: skip

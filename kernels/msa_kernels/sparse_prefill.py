@@ -19,7 +19,8 @@ def _attend(
     q_ptr, k_ptr, v_ptr, query_length_ptr, key_length_ptr,
     entry_ptr, count_ptr, end_ptr, item_ptr, item_end_ptr, part_ptr, part_lse_ptr,
     first_query, lists, NB, HKV, K, scale,
-    stride_qb, stride_qh, stride_qt, stride_kb, stride_kh, stride_kt, stride_vb, stride_vh, stride_vt,
+    stride_qb, stride_qh, stride_qt, stride_kb, stride_kh, stride_kt,
+    stride_vb, stride_vh, stride_vt,
     G: tl.constexpr, D: tl.constexpr, BS: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -52,7 +53,7 @@ def _attend(
         for entry in range(start, stop, QUERIES):
             live = (entry + row // G < stop) & (row < QUERIES * G)
             t = tl.load(entry_ptr + first + entry + row // G, mask=live, other=0) // K
-            q_at = row % G * stride_qh + t * stride_qt
+            q_at = (row % G).to(tl.int64) * stride_qh + t * stride_qt
             q = tl.load(q_ptr + q_at[:, None] + channel[None, :], mask=live[:, None], other=0.0)
             s = tl.dot(q, tl.trans(k), input_precision=PRECISION)  # [ROWS, BS]
             if offset < BS:  # some query may stand inside this block
@@ -77,12 +78,13 @@ def attend(q, k, v, plan, query_lengths, key_lengths, *, top_k, block_size, chun
     group_size = num_heads // num_groups
     parts = torch.empty(plan.entries.numel(), group_size, head_dim, device=q.device, dtype=q.dtype)
     part_lses = torch.empty(parts.shape[:2], device=q.device, dtype=torch.float32)
-    options = launch.options("sparse_prefill", head_dim, block_size)
+    options = launch.options("sparse_prefill", head_dim, block_size, q.dtype)
     rows = max(options.pop("rows"), triton.next_power_of_2(group_size))
     _attend[(plan.items.numel(),)](
         q, k, v, query_lengths, key_lengths,
         plan.entries, plan.counts, plan.ends, plan.items, plan.item_ends, parts, part_lses,
-        first_query, len(plan.counts), triton.cdiv(num_keys, block_size), num_groups, top_k, head_dim**-0.5 * LOG2E,
+        first_query, len(plan.counts), triton.cdiv(num_keys, block_size), num_groups, top_k,
+        head_dim**-0.5 * LOG2E,
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
         G=group_size, D=head_dim, BS=block_size, ROWS=rows, CHUNK=chunk,
         PRECISION=launch.precision(q), **options,

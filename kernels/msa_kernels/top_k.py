@@ -43,11 +43,10 @@ def _select(
     t = (row % T).to(tl.int32)
     b = row // T // HKV
     keys = tl.load(key_length_ptr + b, mask=live, other=1)
-    if query_length_ptr is None:
-        queries = T
-    else:
+    queries = T
+    if query_length_ptr is not None:
         queries = tl.load(query_length_ptr + b, mask=live, other=0)
-    live = live & (first_query + t < queries)
+    live = live & (first_query + t < queries) & (keys > 0)
     own = tl.where(live, (keys - queries + first_query + t) // BS, -1)[:, None]
     local = tl.maximum(own - local_blocks + 1, 0)
     # round 1: groups; one with a forced block ranks above every score
@@ -76,8 +75,12 @@ def _select(
 def select_blocks(
     scores, maxima, query_lengths, key_lengths, *, config, group, selection=None, first_query=0
 ):
-    """Ids int32 [B, Hkv, T, k]: ascending, -1 on the right, the own block inside; rows past a
-    sequence's queries hold -1 alone. Source: MSA paper, Eq. 7."""
+    """Ids int32 [B, Hkv, T, k]: ascending, -1 on the right, the own block inside.
+
+    `scores [B, Hkv, T, nb]` and `maxima` of every `group` of them, as index_score writes them.
+    Rows past a sequence's queries, and those of an empty sequence, hold -1 alone. Ties go to the
+    lower id; NaN counts as -inf. Source: MSA paper, Eq. 7.
+    """
     batch, num_groups, num_queries, nb = scores.shape
     ng = maxima.shape[-1]
     if selection is None:
@@ -87,8 +90,10 @@ def select_blocks(
     rows = 4 if num_rows >= 4096 and ng <= 1024 else 1
     _select[(triton.cdiv(num_rows, rows),)](
         scores, maxima, query_lengths, key_lengths, selection,
-        first_query, num_queries, nb, ng, num_groups, num_rows, config.init_blocks, config.local_blocks,
-        K=config.top_k, SLOTS=triton.next_power_of_2(config.top_k), BS=config.block_size, GROUP=group,
-        GROUPS=triton.next_power_of_2(ng), ROWS=rows, num_warps=1 if ng <= 1024 else 4,
+        first_query, num_queries, nb, ng, num_groups, num_rows,
+        config.init_blocks, config.local_blocks,
+        K=config.top_k, SLOTS=triton.next_power_of_2(config.top_k), BS=config.block_size,
+        GROUP=group, GROUPS=triton.next_power_of_2(ng), ROWS=rows,
+        num_warps=1 if ng <= 1024 else 4,
     )  # fmt: skip
     return selection

@@ -1,0 +1,49 @@
+"""Every kernel compiles for sm_80, sm_90 and sm_100 as it is shipped, without a GPU at hand."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from msa_kernels.launch import TABLE
+
+# The two matrix products of a tile of 128 rows hold 255 registers; one address, which only the
+# final store needs, waits out the loop in memory: 4 bytes written before it, read after it.
+SPILLS = {"query_tile._attend": 8}
+ON_TENSOR_CORES = {"index_score._score_prefill", "sparse_prefill._attend", "query_tile._attend"}
+KERNELS = ON_TENSOR_CORES | {
+    "index_score._score_decode", "top_k._select", "query_tile._union", "plan._count",
+    "plan._place", "plan._fill", "plan._cut", "sparse_decode._attend", "combine._combine",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[80, 90, 100], ids="sm_{}".format)
+def compiled(request):
+    """Figures by target, from a process of its own: this one may hold interpreted kernels."""
+    code = f"""
+import json
+from bench import compiled
+print(json.dumps([one._asdict() for one in compiled.compile_all([{request.param}])]))
+print(json.dumps(compiled.SHARED_LIMIT[{request.param}]))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows, limit = map(json.loads, done.stdout.splitlines()[-2:])
+    return request.param, rows, limit
+
+
+def test_as_shipped(compiled):
+    target, rows, limit = compiled
+    assert {row["name"] for row in rows} == KERNELS
+    for row in rows:
+        assert row["shared"] <= limit, row
+        if target == 90:
+            assert row["stack"] <= SPILLS.get(row["name"], 0), row
+            assert row["wgmma"] or row["name"] not in ON_TENSOR_CORES, row
+    assert any("fp8" in row["case"] for row in rows) == (target >= 90)
+    assert len([row for row in rows if "float32" in row["case"]]) == len(TABLE)
