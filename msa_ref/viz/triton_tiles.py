@@ -107,8 +107,8 @@ def render(*, num_elements: int, width: int, program: int) -> Figure:
         gridspec_kw={"left": 0.13, "right": 0.985, "top": 0.9, "bottom": 0.2, "hspace": 0.5},
     )  # fmt: skip
     draw_memory(memory, tile)
-    memory.set_title(f"{num_elements} elements in tiles of {width}: programs 0 to "
-                     f"{tile.num_programs - 1}, numbers in memory are indices")  # fmt: skip
+    grid = _grid(tile.num_programs)
+    memory.set_title(f"{num_elements} elements in tiles of {width}: {grid}, cells are indices")
     memory.set_ylabel("memory", rotation=0, ha="right", va="center")
     if tile.launched:
         _draw_lanes(lanes, tile)
@@ -128,8 +128,7 @@ def render(*, num_elements: int, width: int, program: int) -> Figure:
 def words(*, num_elements: int, width: int, program: int) -> str:
     """Which elements the program touches, which lanes are masked, what unmasked would read."""
     tile = values(num_elements=num_elements, width=width, program=program)
-    grid = "1 program" if tile.num_programs == 1 else f"{tile.num_programs} programs"
-    start = f"{num_elements} elements in tiles of {width} take {grid}. "
+    start = f"{num_elements} elements in tiles of {width} take {_grid(tile.num_programs)}. "
     if not tile.launched:
         return start + f"Program {program} is not launched: the last is {tile.num_programs - 1}."
     live, stray = tile.index[tile.mask], tile.index[~tile.mask]
@@ -140,6 +139,10 @@ def words(*, num_elements: int, width: int, program: int) -> str:
     verb = "is" if stray.size == 1 else "are"
     outside = _span(stray, "address", "addresses")
     return start + touched + f"{lanes} {verb} masked, and an unmasked version would read {outside}."
+
+
+def _grid(num_programs):
+    return "1 program" if num_programs == 1 else f"{num_programs} programs"
 
 
 def _span(numbers, one, many=None):
