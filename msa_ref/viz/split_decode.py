@@ -188,18 +188,20 @@ def _draw_lanes(axes, step):
 
 def _draw_programs(axes, step):
     top_k = len(step.blocks)
-    for rank, (block, program) in enumerate(zip(step.blocks, step.program_of_rank)):
-        if block < 0:
-            continue
-        own = block == step.num_pages - 1
-        axes.broken_barh(
-            [(rank, 1)], (program, 1), facecolor=palette.FORCED if own else palette.CHOSEN,
-            edgecolor="white", hatch=palette.FORCED_HATCH if own else None,
-        )  # fmt: skip
+    cells = np.zeros((step.splits, top_k))
+    used = np.flatnonzero(step.blocks >= 0)
+    cells[step.program_of_rank[used], used] = 2
+    axes.pcolormesh(cells, cmap=palette.STATES, vmin=0, vmax=3, edgecolors="white", linewidth=0.5)
+    own = used[-1]
+    axes.broken_barh(
+        [(own, 1)], (step.program_of_rank[own], 1), facecolor=palette.FORCED,
+        hatch=palette.FORCED_HATCH, edgecolor="white",
+    )  # fmt: skip
+    for rank in used:
+        colour = palette.INK if rank == own else "white"
         axes.text(
-            rank + 0.5, program + 0.5, str(block), size=7, ha="center", va="center",
-            color=palette.INK if own else "white", rotation=90 if step.num_pages > 1000 else 0,
-            bbox={"facecolor": palette.FORCED, "edgecolor": "none", "pad": 0.5} if own else None,
+            rank + 0.5, step.program_of_rank[rank] + 0.5, str(step.blocks[rank]), size=7,
+            ha="center", va="center", color=colour, rotation=90 if step.num_pages > 1000 else 0,
         )  # fmt: skip
     axes.set(xlim=(0, top_k), ylim=(step.splits, 0))
     axes.set_xticks(np.arange(0, top_k, 5) + 0.5, range(0, top_k, 5))
@@ -207,7 +209,6 @@ def _draw_programs(axes, step):
     axes.set_yticks(np.array(shown) + 0.5, shown)
     axes.set(xlabel="place in the list of chosen blocks", ylabel="program (split)")
     axes.set_title("Group 0: which program reads which block", fontsize=10)
-    axes.grid(False)
 
 
 def _draw_bytes(axes, step):
