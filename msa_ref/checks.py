@@ -105,7 +105,8 @@ def check_array(name: str, array: object, layout: str) -> None:
         raise TypeError(f"{name}: got {type(array).__name__}, takes a NumPy array [{layout}]")
     ndim = len(layout.split())
     if array.ndim != ndim and "..." not in layout:
-        raise ValueError(f"{name}: got shape {array.shape}, takes {ndim} dimensions [{layout}]")
+        takes = f"{ndim} dimensions" if ndim > 1 else "1 dimension"
+        raise ValueError(f"{name}: got shape {array.shape}, takes {takes} [{layout}]")
 
 
 def check_floats(layout: str, **arrays: np.ndarray) -> tuple[np.ndarray, ...]:

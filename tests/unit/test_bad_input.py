@@ -236,6 +236,21 @@ def test_block_sizes_everywhere(call, size, error):
         call(size)
 
 
+@pytest.mark.parametrize("num_keys", [0, 4.0])
+def test_blocks_of_no_keys(num_keys):
+    with pytest.raises((ValueError, TypeError), match=f"^num_keys: got {num_keys}, takes an int"):
+        blocks.num_blocks(num_keys, 4)
+
+
+def test_refusals_say_the_layout():
+    with refused(ValueError, "selection", "takes 2 dimensions [T k]"):
+        blocks.invert_selection(SELECTION, 5)
+    with refused(ValueError, "positions", "takes 1 dimension [T]"):
+        selection.forced_blocks(SELECTION, 5, block_size=5)
+    with refused(TypeError, "scores", "takes a NumPy array [...]"):
+        scoring.max_pool([1.0], 1)
+
+
 @pytest.mark.parametrize("block", [-1, 5, 2.0])
 def test_blocks_that_are_not_there(block):
     with pytest.raises((ValueError, TypeError), match=f"^block: got {block}, takes "):
