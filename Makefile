@@ -17,6 +17,9 @@ NBVAL := @tests/nbval.args notebooks -n $(WORKERS) --dist loadscope
 # Two workers with one thread each are faster on two cores than two with two.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
+# In a container one often is root, which Jupyter refuses unless told.
+AS_ROOT := $(shell [ "$$(id -u)" -ne 0 ] || echo --allow-root)
+
 # $(call phase,NAME,COMMAND) runs the command and says how long it took.
 define phase
 @echo "== $(1)"; start=$$(date +%s); $(2) || exit 1; echo "== $(1): $$(( $$(date +%s) - start )) s"
@@ -29,7 +32,7 @@ help:
 	@sed -n 's/^# make /make /p' Makefile
 
 lab: $(VENV)/.lab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_start_here.ipynb
 
 lessons: $(VENV)/.lab
 	$(BIN)/python notebooks/lessons.py html --out build/lessons

@@ -101,11 +101,19 @@ def check_dtype(name: str, dtype: object) -> np.dtype:
 
 def check_array(name: str, array: object, layout: str) -> None:
     """Raise unless `array` has the dimensions that `layout` names ("..." stands for any)."""
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray | np.matrix):
         raise TypeError(f"{name}: got {type(array).__name__}, takes a NumPy array [{layout}]")
     ndim = len(layout.split())
     if array.ndim != ndim and "..." not in layout:
-        raise ValueError(f"{name}: got shape {array.shape}, takes {ndim} dimensions [{layout}]")
+        takes = f"{ndim} dimensions" if ndim > 1 else "1 dimension"
+        raise ValueError(f"{name}: got shape {array.shape}, takes {takes} [{layout}]")
+
+
+def check_rows(name: str, array: object) -> None:
+    """Raise unless `array` has a last dimension with something in it."""
+    check_array(name, array, "... n")
+    if array.ndim == 0 or array.shape[-1] == 0:
+        raise ValueError(f"{name}: got shape {array.shape}, takes rows of 1 number at least")
 
 
 def check_floats(layout: str, **arrays: np.ndarray) -> tuple[np.ndarray, ...]:

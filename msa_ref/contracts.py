@@ -20,9 +20,11 @@ from msa_ref.checks import (
     check_floats,
     check_forced,
     check_heads,
+    check_int,
     check_integers,
     check_queries,
     check_rotary,
+    check_rows,
     check_scale,
     check_shape,
     check_sizes,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 # Passed on from checks; what is defined here is public by its name.
 __all__ = ["check_block_id", "check_budget", "check_dtype", "check_forced"]
-__all__ += ["check_rotary", "check_scale"]
+__all__ += ["check_rotary", "check_rows", "check_scale"]
 
 
 def check_query_key(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,9 +61,9 @@ def check_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple[np.nda
 def check_index(index_q: np.ndarray, index_k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """index_q [B,Hkv,T,di] and index_k [B,1,S,di] that fit: one shared key head, T at most S."""
     index_q, index_k = check_floats("B H T di", index_q=index_q, index_k=index_k)
-    shape = (index_q.shape[0], 1, index_k.shape[2], index_q.shape[3])
-    check_shape("index_k", index_k, shape, "B 1 S di")
-    check_queries(index_q.shape[2], index_k.shape[2], "index_q")
+    batch, _, num_queries, index_dim = index_q.shape
+    check_shape("index_k", index_k, (batch, 1, index_k.shape[2], index_dim), "B 1 S di")
+    check_queries(num_queries, index_k.shape[2], "index_q")
     return index_q, index_k
 
 
@@ -104,12 +106,8 @@ def check_block_scores(block_scores: np.ndarray, block_size: int, num_keys: int)
     (block_scores,) = check_floats("B Hkv T nb", block_scores=block_scores)
     check_sizes(block_size=block_size)
     check_queries(block_scores.shape[2], num_keys, "block_scores")
-    num_blocks = -(-num_keys // block_size)
-    if block_scores.shape[3] != num_blocks:
-        raise ValueError(
-            f"block_scores: got {block_scores.shape[3]} blocks, takes {num_blocks} "
-            f"for {num_keys} keys in blocks of {block_size}"
-        )
+    shape = (*block_scores.shape[:3], -(-num_keys // block_size))
+    check_shape("block_scores", block_scores, shape, "B Hkv T nb")
     bad = np.isnan(block_scores) | (block_scores == np.inf)
     refuse("block_scores", block_scores, bad, "finite scores or -inf")
     return block_scores
@@ -195,7 +193,9 @@ def check_room(name: str, array: np.ndarray, count: int, cache: PagedCache) -> N
 def check_span(start: int, stop: int, cache: PagedCache) -> None:
     """Raise unless tokens `start` to `stop` are stored and begin with a block."""
     size = cache.config.block_size
-    if start % size or not 0 <= start < stop <= cache.length:
+    check_int("start", start, 0)
+    check_int("stop", stop, 1)
+    if start % size or not start < stop <= cache.length:
         raise ValueError(
             f"start, stop: got {start}, {stop}, takes a span within the {cache.length} tokens "
             f"stored that starts at a multiple of {size}"
@@ -275,10 +275,10 @@ def check_layer_weights(
 def check_hidden(hidden: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     """hidden [B,T,hidden], finite, of the width that the weights take."""
     (hidden,) = check_floats("B T hidden", hidden=hidden)
-    width = weights["q_proj.weight"].shape[1]
-    check_shape("hidden", hidden, (*hidden.shape[:2], width), "B T hidden")
+    weight = weights["q_proj.weight"]
+    check_shape("hidden", hidden, (*hidden.shape[:2], weight.shape[1]), "B T hidden")
     check_finite(hidden=hidden)
-    return hidden.astype(np.result_type(hidden, weights["q_proj.weight"]), copy=False)
+    return hidden.astype(np.result_type(hidden, weight), copy=False)
 
 
 def check_norm(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

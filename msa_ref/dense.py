@@ -26,6 +26,7 @@ def softmax_lse(
     The row's peak is subtracted first, so no exponential overflows. A row of -inf alone has
     weights 0 and LSE -inf.
     """
+    contracts.check_rows("scores", scores)
     peak = scores.max(axis=-1, keepdims=True)
     peak = np.where(np.isfinite(peak), peak, 0)
     exponentials = np.exp(scores - peak)

@@ -38,7 +38,7 @@ def max_pool(
     scores: Float[np.ndarray, "B Hkv T S"], block_size: int
 ) -> Float[np.ndarray, "B Hkv T nb"]:
     """Highest token score of every block; the last block may be partial."""
-    contracts.check_array("scores", scores, "...")
+    contracts.check_rows("scores", scores)
     contracts.check_sizes(block_size=block_size)
     first_tokens = np.arange(0, scores.shape[-1], block_size)
     return np.maximum.reduceat(scores, first_tokens, axis=-1)

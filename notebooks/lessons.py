@@ -3,7 +3,7 @@
 python notebooks/lessons.py run [NN ...]      execute in place: lessons, then solutions
 python notebooks/lessons.py stubs             write the stubs from the solutions
 python notebooks/lessons.py html [--out DIR]  execute copies and write one page a lesson
-python notebooks/lessons.py times             measure copies; write the record, the lessons' own
+python notebooks/lessons.py times [NN ...]    measure copies; write the record, the lessons' own
                                               lines about it, and the README's table
 """
 
@@ -144,10 +144,15 @@ def lesson_table(record):
     return "\n".join(rows) + "\n"
 
 
-def write_times():
-    """Run a copy of every lesson, kernel start included, and write down how long each took."""
+def write_times(numbers):
+    """Run a copy of every lesson, kernel start included, and write down how long each took.
+
+    With numbers those lessons alone are measured; the record keeps the others.
+    """
     seconds = {}
-    for path in lesson_paths():
+    if numbers:
+        seconds = json.loads(RECORD.read_text(encoding="utf-8"))["seconds"]
+    for path in lesson_paths(numbers):
         notebook = nbformat.read(path, as_version=4)
         start = time.perf_counter()
         execute(notebook, HERE)
@@ -160,7 +165,7 @@ def write_times():
         "date": date.today().isoformat(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "seconds": seconds,
+        "seconds": dict(sorted(seconds.items())),
     }
     RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     readme = README.read_text(encoding="utf-8")
@@ -180,7 +185,7 @@ def store_seconds(path, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("verb", choices=["run", "stubs", "html", "times"])
-    parser.add_argument("numbers", nargs="*", help="lesson numbers for run, such as 04")
+    parser.add_argument("numbers", nargs="*", help="lesson numbers for run and times, such as 04")
     parser.add_argument("--out", type=Path, default=Path("build/lessons"))
     arguments = parser.parse_args()
     if arguments.verb == "run":
@@ -190,7 +195,7 @@ def main():
     elif arguments.verb == "html":
         render_html(arguments.out)
     else:
-        write_times()
+        write_times(arguments.numbers)
 
 
 if __name__ == "__main__":

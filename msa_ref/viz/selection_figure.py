@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from matplotlib import colormaps
@@ -57,8 +57,6 @@ def render(
     steps = values(group, top_k, block_size, init_blocks, local_blocks)
     figure, maps, row = _two_columns()
     figure.figimage(_backdrop(group, top_k, block_size, init_blocks, local_blocks), zorder=-1)
-    for axes in (maps, row):
-        axes.set_xticks([])
     where = f"Query {query} of group {group}, enlarged"
     figure.text(row.get_position().x0, 0.965, where, weight="bold")
     _mark_row(maps, steps, query)
@@ -71,7 +69,8 @@ def _two_columns():
     figure = new_figure(7.6, 6.2, layout="none")
     columns = [figure.add_axes((left, 0.115, 0.41, 0.82)) for left in (0.055, 0.565)]
     for axes in columns:
-        axes.set(xlim=(0, NUM_TOKENS), ylim=(3 * PITCH + 1, -0.24), facecolor="none", yticks=[])
+        axes.set(xlim=(0, NUM_TOKENS), ylim=(3 * PITCH + 1, -0.24), facecolor="none")
+        axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
     return figure, *columns
@@ -79,12 +78,19 @@ def _two_columns():
 
 @lru_cache(maxsize=16)
 def _backdrop(group, top_k, block_size, init_blocks, local_blocks):
-    """Pixels of all that stays when the query moves: maps, captions, token axes, legend."""
-    steps = values(group, top_k, block_size, init_blocks, local_blocks)
+    """Pixels of all that stays when the query moves: the maps, and the frame around them."""
+    figure, maps, _ = _two_columns()
+    figure.figimage(_frame(), zorder=-1)
+    _draw_maps(maps, values(group, top_k, block_size, init_blocks, local_blocks))
+    return _pixels(figure)
+
+
+@cache
+def _frame():
+    """Pixels of all that always stays: captions, token axes, legend. Text is slow to draw."""
     figure, maps, row = _two_columns()
     for axes in (maps, row):
         axes.set(xticks=range(0, NUM_TOKENS + 1, 12), xlabel="token")
-    _draw_maps(maps, steps)
     for level, (name, meaning) in enumerate(CAPTIONS):
         maps.text(0, level * PITCH - 0.07, f"{level + 1}  {name}", weight="bold")
         maps.text(25, level * PITCH - 0.07, meaning)
@@ -93,6 +99,10 @@ def _backdrop(group, top_k, block_size, init_blocks, local_blocks):
         row.text(-1.2, level * PITCH + 0.5, unit, color=palette.GREY, **where)
     figure.text(maps.get_position().x0, 0.965, "Every query, one a row")
     figure.legend(handles=CHIPS, ncols=5, loc="lower center", columnspacing=1.4, handlelength=1.6)
+    return _pixels(figure)
+
+
+def _pixels(figure):
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba()).copy()
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import course
 import pytest
@@ -31,8 +32,9 @@ def test_a_lesson_says_the_seconds_that_were_measured(path, record):
     assert seconds == math.ceil(record["seconds"][path.stem])
 
 
-def test_the_tree_names_every_file_of_the_package():
+def test_the_tree_names_the_files_of_the_package_and_the_docs():
     readme = TOOL.README.read_text(encoding="utf-8")
-    for path in [*(course.ROOT / "msa_ref").glob("*.py"), course.NOTEBOOKS / "lessons.py"]:
-        if path.name != "__init__.py":
-            assert f" {path.name} " in readme, path.name
+    named = set(re.findall(r"^  (\S+\.(?:py|md)) ", readme, flags=re.MULTILINE))
+    files = [*(course.ROOT / "msa_ref").glob("[!_]*.py"), *(course.ROOT / "docs").glob("*.md")]
+    scripts = {"lessons.py", "mutation.py"}
+    assert named == {path.name for path in files} | scripts

@@ -99,6 +99,7 @@ BAD_ARRAYS = {
     "list": (TypeError, lambda array: array.tolist(), "list, takes a NumPy array"),
     "None": (TypeError, lambda array: None, "NoneType, takes a NumPy array"),
     "tensor": (TypeError, TensorOfAnotherLibrary, "TensorOf", "takes a NumPy array"),
+    "masked": (TypeError, np.ma.masked_invalid, "MaskedArray, takes a NumPy array"),
     "integers": (TypeError, lambda array: np.zeros(array.shape, int), "int64, takes float16"),
     "booleans": (TypeError, lambda array: np.zeros(array.shape, bool), "bool, takes float16"),
     "complex": (TypeError, lambda array: array.astype(complex), "complex128, takes float16"),
@@ -236,6 +237,21 @@ def test_block_sizes_everywhere(call, size, error):
         call(size)
 
 
+@pytest.mark.parametrize("num_keys", [0, 4.0])
+def test_blocks_of_no_keys(num_keys):
+    with pytest.raises((ValueError, TypeError), match=f"^num_keys: got {num_keys}, takes an int"):
+        blocks.num_blocks(num_keys, 4)
+
+
+def test_refusals_say_the_layout():
+    with refused(ValueError, "selection", "takes 2 dimensions [T k]"):
+        blocks.invert_selection(SELECTION, 5)
+    with refused(ValueError, "positions", "takes 1 dimension [T]"):
+        selection.forced_blocks(SELECTION, 5, block_size=5)
+    with refused(TypeError, "scores", "takes a NumPy array [... n]"):
+        scoring.max_pool([1.0], 1)
+
+
 @pytest.mark.parametrize("block", [-1, 5, 2.0])
 def test_blocks_that_are_not_there(block):
     with pytest.raises((ValueError, TypeError), match=f"^block: got {block}, takes "):
@@ -302,8 +318,7 @@ def test_nan_in_the_index_branch(lane):
 
 @pytest.mark.parametrize("num_keys", [20, 26])
 def test_scores_of_another_number_of_blocks(num_keys):
-    blocks_of_these = -(-num_keys // 5)
-    with refused(ValueError, "block_scores", "5 blocks, takes", str(blocks_of_these), "keys"):
+    with refused(ValueError, "block_scores", f"takes (3, 2, 11, {-(-num_keys // 5)}) [B Hkv T nb]"):
         select(num_keys=num_keys)
 
 
@@ -469,6 +484,12 @@ def test_arrays_of_another_config(changes, name):
             lambda: selection.forced_blocks(-np.ones(2, int), 4, block_size=2),
         ),
         ("scores", TypeError, lambda: scoring.max_pool([[1.0, 2.0]], 2)),
+        ("scores", ValueError, lambda: scoring.max_pool(np.array(1.0), 2)),
+        ("scores", ValueError, lambda: scoring.max_pool(SCORES[..., :0], 2)),
+        ("scores", TypeError, lambda: dense.softmax_lse([1.0, 2.0])),
+        ("scores", ValueError, lambda: dense.softmax_lse(SCORES[..., :0])),
+        ("num_blocks", ValueError, lambda: selection.forced_blocks(np.arange(2), 0, block_size=2)),
+        ("block_size", ValueError, lambda: selection.forced_blocks(np.arange(2), 4, block_size=0)),
         ("x", TypeError, lambda: layer.rms_norm([1.0, 2.0], np.ones(2))),
         ("weight", TypeError, lambda: layer.rms_norm(Q, np.ones(8, int))),
         ("cos", ValueError, lambda: layer.rotate(Q, COS[1:], SIN)),

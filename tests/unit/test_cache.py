@@ -89,10 +89,24 @@ def test_load_index_keys(start, stop):
     np.testing.assert_array_equal(keys, LANES.index_k[:, :, start:stop])
 
 
-@pytest.mark.parametrize(("start", "stop"), [(1, 5), (-5, 5), (5, 5), (10, 5), (0, 24), (0, 0)])
+@pytest.mark.parametrize(("start", "stop"), [(1, 5), (5, 5), (10, 5), (0, 24), (20, 26)])
 def test_load_index_keys_within_what_is_stored(start, stop):
     with pytest.raises(ValueError, match=f"^start, stop: got {start}, {stop}, takes a span within"):
         filled(capacity=100).load_index_keys(start, stop)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "error", "message"),
+    [
+        (-5, 5, ValueError, "start: got -5, takes an integer of at least 0"),
+        (0, 0, ValueError, "stop: got 0, takes an integer of at least 1"),
+        (None, 5, TypeError, "start: got None, takes an integer"),
+        (0, 5.0, TypeError, "stop: got 5.0, takes an integer"),
+    ],
+)
+def test_load_index_keys_takes_token_numbers(start, stop, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        filled().load_index_keys(start, stop)
 
 
 @pytest.mark.parametrize("num_queries", [1, 4, 23])

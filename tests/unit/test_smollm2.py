@@ -186,6 +186,16 @@ def test_the_real_model_reads_and_repeats_its_capture(real):
     assert 5 < np.exp(surprise) < 20
 
 
+def test_the_look_up_head_reads_what_lesson_03_expects(real):
+    from msa_ref.data.capture import capture
+
+    ids = real.encode("The cat sat on the mat. The dog sat on the rug. The cat sat on the")
+    q, k, _ = capture(real, ids, (18,))[18]
+    last_row = dense.attention_weights(q, k)[0][0, 6, -1]
+    tokens = np.array(real.words(ids))
+    assert set(tokens[np.argsort(-last_row)[:3]]) == {"The", " mat", " rug"}
+
+
 def test_a_layer_that_is_not_there_cannot_be_captured(tiny):
     from msa_ref.data.capture import capture
 
