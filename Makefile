@@ -1,6 +1,7 @@
 # make lab       make the environment and open JupyterLab on the first lesson
 # make lessons   run all lessons without a browser and write them as pages to build/lessons
 # make test      make the environment and run every test
+# make gpu       on a machine with a GPU: check the kernels, time them, write docs/measured
 # make check     format, lint and import arrows: seconds
 # make stubs     write the lessons' exercise stubs from the solutions
 # make real      add the small real language model that lesson 03 can run live
@@ -12,6 +13,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
+# What `make lab` installs; EXTRAS=lab,gpu adds PyTorch and Triton for lessons 10 and on.
+EXTRAS ?= lab
 NBVAL := @tests/nbval.args notebooks -n $(WORKERS) --dist loadscope
 
 # Two workers with one thread each are faster on two cores than two with two.
@@ -26,7 +29,7 @@ define phase
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons test check stubs real mutants
+.PHONY: help lab lessons test gpu check stubs real mutants
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -34,17 +37,21 @@ help:
 lab: $(VENV)/.lab
 	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_start_here.ipynb
 
-lessons: $(VENV)/.lab
+lessons: $(VENV)/.gpu
 	$(BIN)/python notebooks/lessons.py html --out build/lessons
 
 test:
 	$(call phase,set-up,$(MAKE) --no-print-directory $(VENV)/.test)
 	$(call phase,check,$(MAKE) --no-print-directory check)
 	$(call phase,unit,$(TEST_ENV) $(PYTEST) tests/unit -n $(WORKERS) -q)
+	$(call phase,kernels,$(TEST_ENV) $(PYTEST) tests/kernels -n $(WORKERS) -q)
 	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
 	$(call phase,browser,$(PYTEST) tests/browser -q)
 	@echo "== gates"
 	@$(TEST_ENV) $(PYTEST) tests/notebooks -n $(WORKERS)
+
+gpu:
+	PYTHONPATH=.:kernels $(PYTHON) kernels/bench/run.py
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -72,9 +79,13 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e ".[lab]"
+	$(PIP) install -q -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e ".[lab,test]"
+$(VENV)/.gpu: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e ".[lab,gpu]"
 	@touch $@ $(VENV)/.lab
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e ".[lab,gpu,test]"
+	@touch $@ $(VENV)/.lab $(VENV)/.gpu

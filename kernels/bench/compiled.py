@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 import triton
-from msa_kernels import PagedCache, checks, decode, msa_attention
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction, type_canonicalisation_dict
 
+from msa_kernels import PagedCache, checks, decode, msa_attention
 from msa_ref import M3
 
 TARGETS = (80, 90, 100)

@@ -64,7 +64,9 @@ def _attend(
     position = keys - queries + first_query + t
     first_position = keys - queries + first_query + tile * QUERIES
     q_at = b * stride_qb + (g * G + row % G) * stride_qh + t.to(tl.int64) * stride_qt
-    q = tl.load(q_ptr + q_at[:, None] + channel[None, :], mask=inside[:, None], other=0.0)
+    # Beyond a sequence's queries anything may lie; a NaN there would outlive the masks below.
+    live = inside & (first_query + t < queries)
+    q = tl.load(q_ptr + q_at[:, None] + channel[None, :], mask=live[:, None], other=0.0)
     k_ptr += b * stride_kb + g * stride_kh
     v_ptr += b * stride_vb + g * stride_vh
     start = (pair.to(tl.int64) * tiles + tile) * QUERIES * K

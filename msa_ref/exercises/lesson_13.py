@@ -108,6 +108,7 @@ def check_13_3(fork):
 
 def _check_fork(fork, length, parent, child):
     import torch
+
     from msa_kernels import PagedCache
 
     generator = torch.Generator().manual_seed(133)

@@ -61,9 +61,17 @@ def _attend(q, keys, values):
     return weights @ values / weights.sum(), peak + np.log(weights.sum())
 
 
+def _in_float32(q, keys, values):
+    """Sums one product after another, which BLAS, with its many accumulators, does better."""
+    scores = (keys * q).cumsum(-1)[:, -1] * np.float32(len(q) ** -0.5)
+    weights = np.exp(scores - scores.max())
+    total = weights.cumsum()[-1]
+    return (weights[:, None] * values).cumsum(0)[-1] / total
+
+
 def _model(q, keys, values, split, dtype, partials):
     if dtype == torch.float32:
-        return _attend(*(x.astype(np.float32) for x in (q, keys, values)))[0]
+        return _in_float32(*(x.astype(np.float32) for x in (q, keys, values)))
     scores = keys @ q * len(q) ** -0.5
     outs, lses = [], []
     for one in np.unique(split):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from kernel_cases import make_lanes, pick, whole
-from msa_kernels import attention, query_tile
-from msa_kernels.combine import combine
 from rounding import assert_right, truth
 
+from msa_kernels import attention, query_tile
+from msa_kernels.combine import combine
 from msa_ref import MSAConfig
 
 # 4 blocks and 1 token: the last block is all but empty. 13 queries fill no tile.

@@ -12,7 +12,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "kernels"))
 
 from bench import bounds, cases, correctness, dense, inputs, record, run, sampled, table, timing
-
 from msa_ref import M3, TOY, contracts, scoring, selection, sparse
 
 CONFIG = M3.attention

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from msa_kernels.launch import TABLE
 
 # The two matrix products of a tile of 128 rows hold 255 registers; one address, which only the

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from kernel_cases import ODD, ints, make_lanes, whole
+
 from msa_kernels import PagedCache
 from msa_kernels.index_score import score_decode, score_prefill
-
 from msa_ref import MSAConfig, scoring
 
 

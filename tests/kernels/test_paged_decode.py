@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import ON_GPU
 from kernel_cases import ODD, Lanes, make_lanes, reference
-from msa_kernels import PagedCache, decode
 from rounding import assert_right, assert_selected, truth
 
+from msa_kernels import PagedCache, decode
 from msa_ref import MSAConfig, scoring
 
 STATE = ("k_pages", "v_pages", "index_pages", "block_table", "lengths")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from kernel_cases import pick
-from msa_kernels.plan import make_plan
 
+from msa_kernels.plan import make_plan
 from msa_ref import blocks
 
 

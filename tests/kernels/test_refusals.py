@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import ON_GPU
 from kernel_cases import ODD, ints, make_lanes
-from msa_kernels import PagedCache, attention, decode, msa_attention
 
+from msa_kernels import PagedCache, attention, decode, msa_attention
 from msa_ref import MSAConfig
 
 

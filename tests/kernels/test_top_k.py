@@ -5,8 +5,8 @@ import pytest
 import torch
 import triton
 from kernel_cases import ints, whole
-from msa_kernels import top_k
 
+from msa_kernels import top_k
 from msa_ref import MSAConfig, selection
 
 BLOCK = 16

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from kernel_cases import ODD, Lanes, ints, make_lanes, pick, reference
-from msa_kernels import attention, msa_attention
 from rounding import assert_right, assert_selected, truth
 
 import msa_ref
+from msa_kernels import attention, msa_attention
 from msa_ref import MSAConfig
 
 SLACK = 1e-5  # float32 sums of exact products

@@ -11,7 +11,9 @@ import msa_ref
 
 ROOT = Path(msa_ref.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
+KERNELS = sorted((ROOT.parent / "kernels" / "msa_kernels").glob("*.py"))
 MAX_LINES = 300
+MAX_KERNEL_LINES = 200
 
 # Data flows one way: a module imports only from lower steps.
 STEPS = [
@@ -38,7 +40,12 @@ TOP = {
 # The names that `from msa_ref import M3` reaches come from these modules.
 REEXPORTED = set(msa_ref.__all__) - CORE - set(TOP)
 # What each part may import from outside; every other part has numpy alone.
-OUTSIDE = {"viz": {"numpy", "matplotlib", "ipywidgets"}, "smollm2": {"numpy", "gguf", "tokenizers"}}
+IN_TRITON = {"torch", "triton", "msa_kernels"}
+OUTSIDE = {
+    "viz": {"numpy", "matplotlib", "ipywidgets"},
+    "smollm2": {"numpy", "gguf", "tokenizers"},
+    "exercises": {"numpy"} | IN_TRITON,
+}
 
 
 def part_of(path):
@@ -101,6 +108,24 @@ def test_only_numpy_comes_from_outside(path):
     allowed = OUTSIDE.get(part_of(path), {"numpy"}) | {"msa_ref"} | set(sys.stdlib_module_names)
     for name, _ in imports(path):
         assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+def test_the_exercises_import_triton_only_inside_their_functions():
+    for path in (ROOT / "exercises").glob("*.py"):
+        for name, at_top in imports(path):
+            assert not at_top or name.split(".")[0] not in IN_TRITON, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.stem)
+def test_the_kernels_import_only_sizes_and_checks_of_the_reference(path):
+    for name, _ in imports(path):
+        allowed = {"msa_ref.config", "msa_ref.contracts", "msa_ref.cost"}
+        assert not name.startswith("msa_ref") or name in allowed, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.stem)
+def test_kernel_files_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_KERNEL_LINES
 
 
 def test_lesson_imports_viz_only_inside_its_function():
