@@ -83,8 +83,10 @@ def outcomes():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("modules", nargs="*", choices=[[], *MODULES], default=MODULES)
-    modules = parser.parse_args().modules
+    parser.add_argument("modules", nargs="*", metavar="module", help=f"of {', '.join(MODULES)}")
+    modules = parser.parse_args().modules or MODULES
+    if unknown := set(modules) - set(MODULES):
+        parser.error(f"takes modules of {', '.join(MODULES)}, not {', '.join(unknown)}")
     prepare(modules)
     run_mutmut("run", "--max-children", str(min(2, os.cpu_count() or 1)))
     results = outcomes()
