@@ -1,5 +1,6 @@
 """How each kernel is launched: one table, found by `kernels/bench/tune.py`, and device checks."""
 
+import functools
 import os
 
 import torch
@@ -14,6 +15,8 @@ TABLE = {
     "query_tile": {None: {"rows": 128, "num_warps": 8, "num_stages": 3}},
     "sparse_decode": {None: {"num_warps": 4, "num_stages": 1}},
 }
+# Before sm_90 a program has 163 KiB of shared memory instead of 227
+BEFORE_SM90 = {"query_tile": {"num_stages": 2}}
 # float32 is there to be compared with: its tiles are twice as large in bytes, so fewer and small
 FLOAT32 = {
     "score_prefill": {"rows": 32, "num_warps": 8, "num_stages": 1},
@@ -24,10 +27,18 @@ FLOAT32 = {
 }
 
 
+@functools.cache
+def capability():
+    """Compute capability of the current GPU; that of an H100, (9, 0), where there is none."""
+    return torch.cuda.get_device_capability() if torch.cuda.is_available() else (9, 0)
+
+
 def options(kernel, head_dim, block_size, dtype=None):
     """A fresh dict of launch options of one kernel; small tiles under the interpreter."""
     table = TABLE[kernel]
     found = dict(table.get((head_dim, block_size), table[None]))
+    if capability() < (9, 0):
+        found |= BEFORE_SM90.get(kernel, {})
     if dtype == torch.float32:
         found |= FLOAT32[kernel]
     if INTERPRETED and "rows" in found:
