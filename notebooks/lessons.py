@@ -26,6 +26,7 @@ RECORD = HERE.parent / "docs" / "measured" / "lessons.json"
 README = HERE.parent / "README.md"
 
 LINE_LENGTH = 100
+REPEATS = 3
 TITLE = re.compile(r"^# \d\d · (.+)$", flags=re.MULTILINE)
 TIMES = re.compile(r"(\d+) minutes to read · (\d+) seconds? to run")
 LINK = re.compile(r'(href="(?:\.\./|solutions/)?\d\d_\w+)\.ipynb"')
@@ -144,8 +145,16 @@ def lesson_table(record):
     return "\n".join(rows) + "\n"
 
 
+def seconds_of_a_run(path):
+    """How long a copy of the lesson takes, kernel start included."""
+    notebook = nbformat.read(path, as_version=4)
+    start = time.perf_counter()
+    execute(notebook, HERE)
+    return time.perf_counter() - start
+
+
 def write_times(numbers):
-    """Run a copy of every lesson, kernel start included, and write down how long each took.
+    """Write down how long every lesson takes: the quickest of a few runs, lest others disturb it.
 
     With numbers those lessons alone are measured; the record keeps the others.
     """
@@ -153,16 +162,14 @@ def write_times(numbers):
     if numbers:
         seconds = json.loads(RECORD.read_text(encoding="utf-8"))["seconds"]
     for path in lesson_paths(numbers):
-        notebook = nbformat.read(path, as_version=4)
-        start = time.perf_counter()
-        execute(notebook, HERE)
-        seconds[path.stem] = round(time.perf_counter() - start, 1)
-        print(f"{path.stem}: {seconds[path.stem]} s")
+        seconds[path.stem] = round(min(seconds_of_a_run(path) for _ in range(REPEATS)), 1)
+        print(f"{path.stem}: {seconds[path.stem]} s", flush=True)
         store_seconds(path, math.ceil(seconds[path.stem]))
     record = {
-        "what": "seconds to run each lesson once, kernel start included",
+        "what": "seconds to run each lesson, kernel start included: the quickest of a few runs",
         "made_by": "python notebooks/lessons.py times",
         "date": date.today().isoformat(),
+        "runs": REPEATS,
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "seconds": dict(sorted(seconds.items())),
