@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+ROOT = Path(__file__).parents[2]
 # The harness is no part of the package.
-sys.path.insert(0, str(Path(__file__).parents[2] / "kernels"))
+sys.path.insert(0, str(ROOT / "kernels"))
 
 from bench import bounds, cases, correctness, dense, inputs, record, run, sampled, table, timing
 from msa_ref import M3, TOY, contracts, scoring, selection, sparse
@@ -251,3 +252,10 @@ def test_without_a_gpu_the_benchmark_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match="No CUDA GPU"):
         run.main(run.parse([]))
+
+
+def test_the_readme_shows_the_record():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("<!-- measured -->\n")[2].partition("\n<!-- /measured -->")[0]
+    made = json.loads((ROOT / "docs" / "measured" / "h100.json").read_text(encoding="utf-8"))
+    assert shown == table.render(made).strip()
