@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
 # The harness is no part of the package.
-sys.path.insert(0, str(ROOT / "kernels"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "kernels"))
 
 from bench import bounds, cases, correctness, dense, inputs, record, run, sampled, table, timing
 from msa_ref import M3, TOY, contracts, scoring, selection, sparse
 
+ROOT = Path(__file__).parents[2]
 CONFIG = M3.attention
 KEY = {
     "phase": "prefill", "batch": 1, "new_tokens": 8192, "context": 8192, "selection": "corr",
