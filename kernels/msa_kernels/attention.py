@@ -8,10 +8,10 @@ from msa_kernels.index_score import PREFILL_GROUP, score_decode, score_prefill
 from msa_kernels.plan import make_plan
 from msa_kernels.top_k import select_blocks
 
-WORKSPACE_BYTES = 6 * 2**30
-MOST_QUERIES = 8192
-CHUNK = 128
-SHORT_CONTEXT = 8192
+WORKSPACE_BYTES = 6 * 2**30  # block scores and partial results of one chunk of queries
+MOST_QUERIES = 8192  # of a chunk: more fill the GPU no better
+CHUNK = 128  # entries of a work item of the block-major pass
+SHORT_CONTEXT = 8192  # keys; measured on an H100, see docs/log.md
 
 
 def msa_attention(

@@ -1,4 +1,4 @@
-"""How each kernel is launched: one table, found by `kernels/bench/tune.py`, and device checks."""
+"""How each kernel is launched: one table, found by `kernels/bench/tune.py`."""
 
 import functools
 import os
