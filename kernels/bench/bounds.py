@@ -1,12 +1,15 @@
-"""The least time each piece can take on an H100, from the closed forms of `msa_ref.cost`."""
+"""The least time each piece can take on a GPU, from the closed forms of `msa_ref.cost`."""
 
 from dataclasses import replace
 
 from msa_ref import M2, M3, cost
 
-# What one H100 80GB HBM3 was measured to reach; the roofline's ceilings are higher.
-FLOPS_PER_SECOND = 700e12
-BYTES_PER_SECOND = 3.03e12
+# What these GPUs were measured to reach (a large matrix product, a large copy); their data sheets
+# promise more. Both have the same processor, the H200 has the faster memory.
+CEILINGS = {
+    "H100": cost.Machine("one H100, measured", 700e12, 3.03e12),
+    "H200": cost.Machine("one H200, measured", 700e12, 4.3e12),
+}
 
 MODELS = {"M3": M3, "M2": M2}
 DENSE = {name: replace(model, attention=None, dense_layers=model.layers)
@@ -15,9 +18,14 @@ INDEX_BYTES = {"bf16": 2, "fp8": 1}
 FLOAT32, INT32, BF16 = 4, 4, 2
 
 
-def bound_ms(flops, num_bytes):
+def ceiling(gpu):
+    """The ceilings of a GPU by its name; those of an H100 for one that nobody has measured yet."""
+    return next((found for name, found in CEILINGS.items() if name in gpu), CEILINGS["H100"])
+
+
+def bound_ms(flops, num_bytes, machine):
     """Milliseconds below which nothing that computes and moves so much can go."""
-    return 1000 * max(flops / FLOPS_PER_SECOND, num_bytes / BYTES_PER_SECOND)
+    return 1000 * cost.roofline_seconds(flops, num_bytes, machine)
 
 
 def dense_prefill(shape, new_tokens, context):

@@ -1,11 +1,13 @@
 """Writes docs/kernels_compiled.md: what Triton's compiler makes of every kernel, without a GPU.
 
     python kernels/bench/compiled.py
+    python kernels/bench/compiled.py 90  # prints the figures for sm_90 as JSON instead
 
 The real entry points run on tensors without memory (device "meta") at M3's shapes, and each launch
 is recorded instead of made: so what is compiled is what is shipped, down to strides and options.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -220,4 +222,7 @@ def table(rows):
 
 
 if __name__ == "__main__":
-    PAGE.write_text(table(compile_all()), encoding="utf-8")
+    if sys.argv[1:]:
+        print(json.dumps([row._asdict() for row in compile_all([int(sys.argv[1])])]))
+    else:
+        PAGE.write_text(table(compile_all()), encoding="utf-8")

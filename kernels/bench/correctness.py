@@ -1,6 +1,7 @@
 """What must be green before anything is timed: the kernels' tests, memory and race checkers."""
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -10,8 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).parents[2]
-TEST_SECONDS, CHECKER_SECONDS = 120, 60
+TEST_SECONDS, CHECKER_SECONDS = 150, 60
+WORKERS = 8  # test processes that share the GPU
 CHECKER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
 FOUND = 99  # exit status of the checkers when they find something
 NO_TESTS = 5  # pytest's exit status when it collects none
@@ -23,8 +27,20 @@ def start_all():
     tests = ROOT / "tests" / "kernels"
     if importlib.util.find_spec("pytest") and tests.is_dir():
         # Without the project's settings: they name plugins that a GPU machine may not have.
-        command = ["-m", "pytest", tests, "-q", "-x", "-p", "no:cacheprovider", "-c", os.devnull]
-        command += ["--rootdir", ROOT, "--confcutdir", tests]
+        command = [
+            "-m",
+            "pytest",
+            tests,
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:benchmark",
+        ]
+        command += ["-c", os.devnull, "--rootdir", ROOT, "--confcutdir", tests]
+        if importlib.util.find_spec("xdist"):
+            command += ["-n", str(min(WORKERS, os.cpu_count()))]
         started["tests"] = *_start([sys.executable, *command]), TEST_SECONDS
     if Path(CHECKER).exists():
         for tool in ("memcheck", "racecheck"):
@@ -36,6 +52,20 @@ def start_all():
                 CHECKER_SECONDS,
             )
     return started
+
+
+def start_compiler():
+    """Start compiling every shipped launch for this GPU; the process prints the figures as JSON."""
+    major, minor = torch.cuda.get_device_capability()
+    script = ROOT / "kernels" / "bench" / "compiled.py"
+    command = [sys.executable, str(script), str(10 * major + minor)]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+
+
+def compiled(process):
+    """What the compiler of `start_compiler` made: the figures of each kernel, None if it failed."""
+    output, _ = process.communicate()
+    return json.loads(output.splitlines()[-1]) if process.returncode == 0 else None
 
 
 def run():

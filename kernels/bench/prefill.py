@@ -1,6 +1,7 @@
 """Times one prefill case: dense attention, the pieces of MSA on injected ids, and the real call.
 
-A long prefill is timed chunk by chunk, in the chunks that `msa_attention` cuts, and summed.
+A long prefill runs in the chunks that `msa_attention` cuts; its pieces are timed chunk by chunk
+and summed, its totals in one run.
 """
 
 from typing import NamedTuple
@@ -81,13 +82,16 @@ def time_sparse(table, clock, tensors, config):
             *scores, **lengths, config=config, group=PREFILL_GROUP, first_query=chunk.first
         )
 
-    times = {"score": 0.0, "select": 0.0, "chosen": 0.0}
+    def choose():
+        for chunk in parts:
+            select(chunk, score(chunk))
+
+    times = {"score": 0.0, "select": 0.0, "chosen": clock.run(choose)}
     for chunk in parts:
         scores = score(chunk)
         times["score"] += clock.run(lambda chunk=chunk: score(chunk))
         times["select"] += clock.run(lambda chunk=chunk, scores=scores: select(chunk, scores))
         del scores
-        times["chosen"] += clock.run(lambda chunk=chunk: select(chunk, score(chunk)))
     for piece in ("score", "select"):
         table.add_prefill(times[piece], piece, "real")
     for kind in inputs.REDRAWN:
@@ -107,7 +111,8 @@ def time_sparse(table, clock, tensors, config):
 def time_attend(clock, tensors, ids, lengths, config, parts, out, lse):
     """Milliseconds and queries of plan, attend, combine and the "whole" of them, for given ids.
 
-    Writes `out` and `lse`, poisoned first, as the real call would.
+    The pieces chunk by chunk, summed; the whole in one run, as a call makes it. Writes `out` and
+    `lse`, poisoned first, as the real call would.
     """
     q, k, v = tensors[:3]
     out.fill_(float("nan"))
@@ -117,19 +122,21 @@ def time_attend(clock, tensors, ids, lengths, config, parts, out, lse):
         ms, queries = found.get(piece, (0.0, 0))
         found[piece] = ms + clock.run(step), queries + chunk.stop - chunk.first
 
-    for chunk in parts:
-        part = q[:, :, chunk.first : chunk.stop]
-        chosen = ids[:, :, chunk.first : chunk.stop].contiguous()
+    def whole(chunk, part, chosen):
+        attention.attend_selection(
+            part, k, v, chosen, **lengths, config=config, num_keys=chunk.seen,
+            first_query=chunk.first, out=out, lse=lse,
+        )  # fmt: skip
 
-        def whole(chunk=chunk, part=part, chosen=chosen):
-            attention.attend_selection(
-                part, k, v, chosen, **lengths, config=config, num_keys=chunk.seen,
-                first_query=chunk.first, out=out, lse=lse,
-            )  # fmt: skip
-
-        add("whole", chunk, whole)
+    cut = [
+        (chunk, q[:, :, rows], ids[:, :, rows].contiguous())
+        for chunk in parts
+        for rows in [slice(chunk.first, chunk.stop)]
+    ]
+    found["whole"] = clock.run(lambda: [whole(*one) for one in cut]), q.shape[2]
+    for chunk, part, chosen in cut:
         if not chunk.block_major:
-            add("attend", chunk, whole)
+            add("attend", chunk, lambda one=(chunk, part, chosen): whole(*one))
             continue
 
         def plan(chosen=chosen):

@@ -9,6 +9,8 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from bench.bounds import ceiling
+
 KEY = (
     "phase", "batch", "new_tokens", "context", "selection", "index_dtype", "shape", "impl", "piece",
 )  # fmt: skip
@@ -36,8 +38,10 @@ def header():
     import torch
     import triton
 
+    gpu = torch.cuda.get_device_name()
+    machine = ceiling(gpu)
     return {
-        "gpu": torch.cuda.get_device_name(),
+        "gpu": gpu,
         "driver": _driver(),
         "torch": torch.__version__,
         "triton": triton.__version__,
@@ -46,6 +50,7 @@ def header():
         "command": " ".join(
             ["PYTHONPATH=.:kernels python3", os.path.relpath(sys.argv[0]), *sys.argv[1:]]
         ),
+        "ceilings": {"flops": machine.peak_flops, "bytes": machine.bandwidth},  # a second
         "checks": {},
         "fp8_overlap": {},
     }
@@ -91,14 +96,20 @@ class Record:
         return {**self.header, "rows": self.finished()}
 
     def write(self):
-        """Write the file anew; a run cut short leaves the last whole one."""
-        rows = [json.dumps(row) for row in self.finished()]
+        """Write the file anew, a line a row; a run cut short leaves the last whole one."""
+        fields = [f"  {json.dumps(name)}: {_text(value)}" for name, value in self.as_dict().items()]
+        text = "{\n" + ",\n".join(fields) + "\n}\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        head = json.dumps(self.header, indent=2)[:-2]  # without its closing brace
-        text = head + ',\n  "rows": [\n    ' + ",\n    ".join(rows) + "\n  ]\n}\n"
         beside = self.path.with_suffix(".part")
         beside.write_text(text, encoding="utf-8")
         beside.replace(self.path)
+
+
+def _text(value):
+    """JSON of a header's field or of a list of rows."""
+    if not isinstance(value, list):
+        return json.dumps(value)
+    return "[\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]"
 
 
 def _case(row):

@@ -16,6 +16,7 @@ class Case:
         self.record, self.name = record, name
         self.phase, self.batch = phase, batch
         self.new_tokens, self.context = new_tokens, context
+        self.machine = bounds.ceiling(record.header["gpu"])
         self.best_dense = {}
         print(f"\n{phase} {name}", flush=True)
 
@@ -23,7 +24,7 @@ class Case:
         """Add a row; `work` is its FLOPs and bytes."""
         key = {**BLANK, **key}
         case = {name: getattr(self, name) for name in ("phase", "batch", "new_tokens", "context")}
-        bound = bounds.bound_ms(*work)
+        bound = bounds.bound_ms(*work, self.machine)
         self.record.add({**case, **key}, ms, bound)
         if key["impl"] != "msa":
             self.best_dense[key["shape"]] = min(self.best_dense.get(key["shape"], ms), ms)
@@ -38,7 +39,8 @@ class Case:
     def line(self, ms, work, bound, key):
         """What is printed: time, rate, ratio to dense, share of the bound."""
         flops, num_bytes = work
-        limited_by_flops = flops / bounds.FLOPS_PER_SECOND > num_bytes / bounds.BYTES_PER_SECOND
+        ridge = self.machine.peak_flops / self.machine.bandwidth
+        limited_by_flops = flops > ridge * num_bytes
         rate = (
             f"{flops / ms / 1e9:8.0f} TFLOP/s"
             if limited_by_flops

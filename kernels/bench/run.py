@@ -25,7 +25,9 @@ def main(arguments):
         sys.exit("No CUDA GPU here: the kernels are timed on one; `make test` needs none.")
     header = record.header()
     print(", ".join(str(header[name]) for name in ("gpu", "driver", "torch", "triton")), flush=True)
+    compiler = correctness.start_compiler()
     header["checks"], green = correctness.run()
+    header["compiled"] = correctness.compiled(compiler)
     for name, phrase in header["checks"].items():
         print(f"{name}: {phrase}", flush=True)
     if not green:

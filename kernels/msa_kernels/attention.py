@@ -143,8 +143,9 @@ def _queries_at_once(q, num_keys, config):
 
 def _decode_group(batch, max_pages):
     """Blocks one program scans: enough programs to fill the GPU, few enough maxima to rank."""
-    group = 2 if max_pages <= 512 else 4 if max_pages <= 4096 else 8
-    return 16 if batch * max_pages > 4096 * group else group
+    if batch * max_pages > 16384 or max_pages > 4096:
+        return 16
+    return 2 if max_pages <= 512 else 4
 
 
 def _decode_splits(pairs, top_k):

@@ -70,29 +70,32 @@ def _score_decode(
 ):  # fmt: skip
     group = tl.program_id(0)
     b = tl.program_id(1)
-    length = tl.load(length_ptr + b)
-    num_blocks = (length + BS - 1) // BS
     head = tl.arange(0, HEADS)
     channel = tl.arange(0, DI)
     token = tl.arange(0, BS)
-    best = tl.full([HEADS], float("-inf"), tl.float32)
     start = group * GROUP
-    if start < num_blocks:
-        q_at = (b * HKV + head[None, :]) * DI + channel[:, None]
-        q = tl.load(q_ptr + q_at, mask=head[None, :] < HKV, other=0.0)  # [DI, HEADS]
-        if FP8:
-            q = q.to(tl.float16)
-        for block in range(start, tl.minimum(start + GROUP, num_blocks)):
-            page = tl.load(table_ptr + b * max_pages + block).to(tl.int64)
-            k = tl.load(index_pages_ptr + (page * BS + token[:, None]) * DI + channel[None, :])
-            if FP8:  # e4m3 widens to float16 exactly
-                k = k.to(tl.float16)
-            s = tl.dot(k, q, input_precision=PRECISION) * scale  # [BS, HEADS]
-            s = tl.where(block * BS + token[:, None] < length, s, float("-inf"))
-            score = tl.max(s, 0)
-            at = (b * HKV + head).to(tl.int64) * max_pages + block
-            tl.store(score_ptr + at, score, mask=head < HKV)
-            best = tl.maximum(best, score)
+    table_ptr += b * max_pages
+    # Three loads that need not wait for one another; each next page is asked for a block ahead.
+    length = tl.load(length_ptr + b)
+    page = tl.load(table_ptr + start).to(tl.int64)
+    q_at = (b * HKV + head[None, :]) * DI + channel[:, None]
+    q = tl.load(q_ptr + q_at, mask=head[None, :] < HKV, other=0.0)  # [DI, HEADS]
+    if FP8:
+        q = q.to(tl.float16)
+    num_blocks = (length + BS - 1) // BS
+    best = tl.full([HEADS], float("-inf"), tl.float32)
+    for block in range(start, tl.minimum(start + GROUP, num_blocks)):
+        next_page = tl.load(table_ptr + block + 1, mask=block + 1 < max_pages, other=0)
+        k = tl.load(index_pages_ptr + (page * BS + token[:, None]) * DI + channel[None, :])
+        if FP8:  # e4m3 widens to float16 exactly
+            k = k.to(tl.float16)
+        s = tl.dot(k, q, input_precision=PRECISION) * scale  # [BS, HEADS]
+        s = tl.where(block * BS + token[:, None] < length, s, float("-inf"))
+        score = tl.max(s, 0)
+        at = (b * HKV + head).to(tl.int64) * max_pages + block
+        tl.store(score_ptr + at, score, mask=head < HKV)
+        best = tl.maximum(best, score)
+        page = next_page.to(tl.int64)
     tl.store(group_ptr + (b * HKV + head) * NG + group, best, mask=head < HKV)
 
 

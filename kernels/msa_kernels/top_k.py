@@ -42,6 +42,9 @@ def _select(
     live = row < num_rows
     t = (row % T).to(tl.int32)
     b = row // T // HKV
+    group = tl.arange(0, GROUPS)[None, :]
+    held = live[:, None] & (group < NG)  # loaded before it is known what of it a query sees
+    maximum = tl.load(group_ptr + row[:, None] * NG + group, mask=held, other=float("-inf"))
     keys = tl.load(key_length_ptr + b, mask=live, other=1)
     queries = T
     if query_length_ptr is not None:
@@ -50,9 +53,8 @@ def _select(
     own = tl.where(live, (keys - queries + first_query + t) // BS, -1)[:, None]
     local = tl.maximum(own - local_blocks + 1, 0)
     # round 1: groups; one with a forced block ranks above every score
-    group = tl.arange(0, GROUPS)[None, :]
     visible = group * GROUP <= own
-    maximum = tl.load(group_ptr + row[:, None] * NG + group, mask=visible, other=float("-inf"))
+    maximum = tl.where(visible, maximum, float("-inf"))
     forced = (group * GROUP < init_blocks) | ((group >= local // GROUP) & (local_blocks > 0))
     order = tl.where(forced & visible, 0x7FFFFFFF, _order(maximum))
     groups = _best(order, group + tl.zeros([ROWS, 1], tl.int32), K, SLOTS, ROWS)

