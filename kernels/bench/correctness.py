@@ -15,7 +15,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 TEST_SECONDS, CHECKER_SECONDS = 150, 60
-WORKERS = 8  # test processes that share the GPU
+WORKERS = 14  # test processes that share the GPU
 CHECKER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
 FOUND = 99  # exit status of the checkers when they find something
 NO_TESTS = 5  # pytest's exit status when it collects none

@@ -10,7 +10,7 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 # kernel -> options by (head dim, block size); None is the rest
 TABLE = {
     "score_prefill": {None: {"rows": 256, "span": 8, "num_warps": 8, "num_stages": 3}},
-    "score_decode": {None: {"num_warps": 4, "num_stages": 1}},
+    "score_decode": {None: {"num_warps": 2, "num_stages": 3}},
     "sparse_prefill": {None: {"rows": 64, "num_warps": 4, "num_stages": 1}},
     "query_tile": {None: {"rows": 128, "num_warps": 8, "num_stages": 3}},
     "sparse_decode": {None: {"num_warps": 4, "num_stages": 1}},

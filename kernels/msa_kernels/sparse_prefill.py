@@ -50,11 +50,21 @@ def _attend(
         part_lse_ptr += first.to(tl.int64) * G
         row = tl.arange(0, ROWS)
         QUERIES: tl.constexpr = ROWS // G
+        inside = row < QUERIES * G
+        head_at = ((row % G).to(tl.int64) * stride_qh)[:, None] + channel[None, :]
+        entry_at = entry_ptr + first + row // G
+        # Queries come a tile ahead and their ids two, so that no tile waits for its own.
+        live = inside & (start + row // G < stop)
+        t = tl.load(entry_at + start, mask=live, other=0) // K
+        q = tl.load(q_ptr + head_at + (t * stride_qt)[:, None], mask=live[:, None], other=0.0)
+        next_live = inside & (start + QUERIES + row // G < stop)
+        next_t = tl.load(entry_at + start + QUERIES, mask=next_live, other=0) // K
         for entry in range(start, stop, QUERIES):
-            live = (entry + row // G < stop) & (row < QUERIES * G)
-            t = tl.load(entry_ptr + first + entry + row // G, mask=live, other=0) // K
-            q_at = (row % G).to(tl.int64) * stride_qh + t * stride_qt
-            q = tl.load(q_ptr + q_at[:, None] + channel[None, :], mask=live[:, None], other=0.0)
+            next_q_at = q_ptr + head_at + (next_t * stride_qt)[:, None]
+            next_q = tl.load(next_q_at, mask=next_live[:, None], other=0.0)
+            after = entry + 2 * QUERIES
+            after_live = inside & (after + row // G < stop)
+            after_t = tl.load(entry_at + after, mask=after_live, other=0) // K
             s = tl.dot(q, tl.trans(k), input_precision=PRECISION)  # [ROWS, BS]
             if offset < BS:  # some query may stand inside this block
                 s = tl.where(token[None, :] <= (offset + t)[:, None], s, float("-inf"))
@@ -66,6 +76,8 @@ def _attend(
             out = out.to(part_ptr.dtype.element_ty)
             tl.store(part_ptr + at[:, None] * D + channel[None, :], out, mask=live[:, None])
             tl.store(part_lse_ptr + at, peak + tl.log2(total), mask=live)
+            q, t, live = next_q, next_t, next_live
+            next_t, next_live = after_t, after_live
 
 
 def attend(q, k, v, plan, query_lengths, key_lengths, *, top_k, block_size, chunk, first_query=0):
