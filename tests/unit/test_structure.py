@@ -33,6 +33,7 @@ TOP = {
     "cost": {"checks", "config"},
     "smollm2": CORE,
     "data": CORE | {"smollm2"},  # the scripts beside the data, which capture and measure
+    "family": CORE | {"cost"},
     "lesson": {"checks", "config", "viz"},
     "exercises": CORE | {"cost", "data"},
     "viz": CORE | {"cost", "data"},

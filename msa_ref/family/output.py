@@ -1,0 +1,93 @@
+"""What every system of the family returns, and the one softmax that all of them end in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from msa_ref import blocks, checks, dense
+from msa_ref.selection import selection_mask
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int, Int32
+
+
+class Branch(NamedTuple):
+    """One softmax of a system: the entries there are, who may look at which, and its weight.
+
+    An entry is what one key stands for, by its first and last token: (j, j) is the raw token j,
+    (8, 11) a summary of four tokens. `gate` is the weight of this branch's softmax in the output:
+    ones where there is one branch.
+    """
+
+    entries: Int[np.ndarray, "E 2"]
+    allowed: Bool[np.ndarray, "B H T E"]
+    gate: Float[np.ndarray, "B H T"]
+
+
+class FamilyOutput(NamedTuple):
+    """What `run` returns: every query head's output (no output projection), and its branches."""
+
+    out: Float[np.ndarray, "B H T dv"]
+    branches: tuple[Branch, ...]
+
+
+def single_branch(
+    out: Float[np.ndarray, "B H T dv"],
+    entries: Int[np.ndarray, "E 2"],
+    allowed: Bool[np.ndarray, "B H T E"],
+) -> FamilyOutput:
+    """The output of a system with one softmax: its gate is 1 everywhere."""
+    return FamilyOutput(out, (Branch(entries, allowed, np.ones(out.shape[:3])),))
+
+
+def token_entries(tokens: Int[np.ndarray, " E"]) -> Int[np.ndarray, "E 2"]:
+    """Entries that are raw tokens: each is its own first and last."""
+    return np.stack([tokens, tokens], axis=1)
+
+
+def attend(
+    q: Float[np.ndarray, "B H T d"],
+    k: Float[np.ndarray, "B Hkv E d"],
+    v: Float[np.ndarray, "B Hkv E dv"],
+    allowed: Bool[np.ndarray, "#B #H T E"],
+    *,
+    scale: float | None = None,
+    sink: Float[np.ndarray, " H"] | None = None,
+) -> tuple[Float[np.ndarray, "B H T dv"], Float[np.ndarray, "B H T E"]]:
+    """Output and weights of one softmax over the entries each query is allowed.
+
+    Query head h reads KV head h // (H / Hkv). `scale` is d**-0.5 unless given. `sink` is a logit
+    per head that joins the denominator and carries no value, so weights sum to less than 1. A row
+    that is allowed nothing has output and weights 0; there may be no entries at all (E = 0).
+    """
+    batch, num_heads, num_queries, head_dim = q.shape
+    scale = head_dim**-0.5 if scale is None else scale
+    k = np.repeat(k, num_heads // k.shape[1], axis=1)
+    v = np.repeat(v, num_heads // v.shape[1], axis=1)
+    scores = np.where(allowed, q @ k.swapaxes(-1, -2) * scale, -np.inf)
+    sink = np.full(num_heads, -np.inf) if sink is None else sink
+    column = np.broadcast_to(sink[:, None, None], (batch, num_heads, num_queries, 1))
+    weights, _ = dense.softmax_lse(np.concatenate([scores, column], axis=-1))
+    weights = weights[..., :-1]
+    return weights @ v, weights
+
+
+def tokens_of_blocks(
+    selection: Int32[np.ndarray, "B groups T k"],
+    *,
+    block_size: int,
+    num_keys: int,
+    num_heads: int,
+) -> Bool[np.ndarray, "B H T S"]:
+    """The visible tokens of the selected blocks, as a mask for every query head.
+
+    `selection` is as `msa_ref.selection.select_blocks` gives it, a row for each group of heads;
+    query row t stands at S - T + t.
+    """
+    chosen = selection_mask(selection, blocks.num_blocks(num_keys, block_size))
+    tokens = np.repeat(chosen, block_size, axis=-1)[..., :num_keys]
+    checks.check_heads(num_heads, selection.shape[1])
+    per_head = np.repeat(tokens, num_heads // selection.shape[1], axis=1)
+    return per_head & dense.causal_mask(selection.shape[2], num_keys)
