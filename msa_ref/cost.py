@@ -2,6 +2,7 @@
 
 FLOPs count attention and its selector alone (2 per multiply-add; projections, norms and softmax
 left out). Bytes are those of bf16 arrays unless said. Source: MSA paper, section 3.3 and Eq. 12.
+SYSTEMS has one layer of each relative of MSA, MODELS whole models: `msa_ref.systems_cost`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,27 @@ import numpy as np
 
 from msa_ref.checks import check_int, check_positive
 from msa_ref.config import ModelSpec, check_spec
+from msa_ref.systems_cost import BF16_BYTES, MODELS, SYSTEMS, LayerCost, ModelCost
 
-BF16_BYTES = 2
+__all__ = [
+    "BF16_BYTES",
+    "H100",
+    "MODELS",
+    "SYSTEMS",
+    "Cost",
+    "LayerCost",
+    "Machine",
+    "ModelCost",
+    "cache_bytes_per_token",
+    "check_context",
+    "decode_bytes",
+    "decode_flops",
+    "prefill_bytes",
+    "prefill_flops",
+    "roofline_seconds",
+    "selected_keys",
+    "visible_keys",
+]
 
 
 class Cost(NamedTuple):
