@@ -5,9 +5,16 @@ Each module has `init_weights(config, generator)`, `new_cache(config, batch)` an
 and keys also have `attend_to(q, k, v, config)`.
 """
 
-from msa_ref.family import dense
+from msa_ref.family import dense, infllm, moba, msa, quest, window
 from msa_ref.family.output import Branch, FamilyOutput, attend
 
-SYSTEMS = {"dense": dense}
+SYSTEMS = {
+    "dense": dense,
+    "window": window,
+    "moba": moba,
+    "quest": quest,
+    "infllm": infllm,
+    "msa": msa,
+}
 
 __all__ = ["SYSTEMS", "Branch", "FamilyOutput", "attend"]

@@ -15,7 +15,7 @@ from msa_ref import contracts
 from msa_ref import dense as reference
 from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
 from msa_ref.family.inputs import Cache, draw_weights
-from msa_ref.family.output import FamilyOutput, attend, single_branch, token_entries
+from msa_ref.family.output import FamilyOutput, attend_tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -43,10 +43,7 @@ def attend_to(
 ) -> FamilyOutput:
     """Each query over all tokens up to its own; query row t stands at S - T + t."""
     q, k, v = contracts.check_attention(q, k, v)
-    visible = reference.causal_mask(q.shape[2], k.shape[2])
-    allowed = np.broadcast_to(visible, (*q.shape[:2], *visible.shape))
-    out, _ = attend(q, k, v, allowed)
-    return single_branch(out, token_entries(np.arange(k.shape[2])), allowed)
+    return attend_tokens(q, k, v, reference.causal_mask(q.shape[2], k.shape[2]))
 
 
 def run(

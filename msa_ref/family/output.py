@@ -74,6 +74,18 @@ def attend(
     return weights @ v, weights
 
 
+def attend_tokens(
+    q: Float[np.ndarray, "B Hq T d"],
+    k: Float[np.ndarray, "B Hkv S d"],
+    v: Float[np.ndarray, "B Hkv S d"],
+    allowed: Bool[np.ndarray, "#B #H T S"],
+) -> FamilyOutput:
+    """The output of one softmax over raw tokens 0 to S - 1."""
+    allowed = np.broadcast_to(allowed, (*q.shape[:3], k.shape[2]))
+    out, _ = attend(q, k, v, allowed)
+    return single_branch(out, token_entries(np.arange(k.shape[2])), allowed)
+
+
 def tokens_of_blocks(
     selection: Int32[np.ndarray, "B groups T k"],
     *,

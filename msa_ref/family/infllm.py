@@ -1,0 +1,157 @@
+"""InfLLM-v2: blocks chosen by mean-pooled keys, beside an initial block and a local window.
+
+InfLLM-v2 (2509.24663), sections 3.2 and 3.3; MiniCPM4 and 4.1. Keys are mean-pooled over short
+overlapping kernels; each head's softmax over the closed kernels is summed over its group; a block
+scores the best of the kernels that touch it. A group reads the initial blocks, the blocks of the
+local window, and the best others. No weights of its own, and dense attention for short contexts,
+so a dense model can switch. Ties go to the lower block.
+Defaults there: kernels of 32 every 16 tokens, blocks of 64, 1 initial block, a window of 2048,
+top-k 64 (the initial block among them): 96 blocks, 6144 tokens; dense below 8192.
+
+Left out: the released kernels take the softmax's denominator from coarser kernels, and decide
+between dense and sparse once a call; here every query decides by its own position, which alone
+makes decoding equal prefill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from msa_ref import blocks, checks, contracts, dense
+from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
+from msa_ref.family.inputs import Cache, draw_weights
+from msa_ref.family.output import FamilyOutput, attend, attend_tokens, tokens_of_blocks
+from msa_ref.selection import select_blocks
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfLLMConfig(GQAConfig):
+    """Sizes in tokens; `top_k` counts blocks beside the local window, the initial ones included.
+
+    A query reads `window / block_size + top_k` blocks, all tokens while it sees at most
+    `dense_len`. The stride divides kernel and block, the block divides the window.
+    """
+
+    top_k: int = 64
+    block_size: int = 64
+    kernel_size: int = 32
+    kernel_stride: int = 16
+    init_blocks: int = 1
+    window: int = 2048
+    dense_len: int = 8192
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("block_size", "kernel_size", "kernel_stride", "window"):
+            checks.check_int(name, getattr(self, name), 1)
+        checks.check_int("dense_len", self.dense_len, 0)
+        checks.check_budget(self.top_k, self.init_blocks, 0)
+        pairs = ("kernel_size kernel_stride", "block_size kernel_stride", "window block_size")
+        for whole, part in map(str.split, pairs):
+            size, step = getattr(self, whole), getattr(self, part)
+            if size % step:
+                raise ValueError(f"{whole}: got {size}, takes a multiple of {part} {step}")
+
+    @property
+    def local_blocks(self) -> int:
+        """Blocks of the local window, the query's own included."""
+        return self.window // self.block_size
+
+
+def init_weights(config: InfLLMConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Random q_proj, k_proj and v_proj, each [out, d_model]: InfLLM-v2 adds none."""
+    return draw_weights(gqa_shapes(config), generator)
+
+
+def new_cache(config: InfLLMConfig, batch: int) -> Cache:
+    """Empty cache of keys and values, and of one pooled key for every closed kernel."""
+    return gqa_cache(config, batch, pooled_k=(config.num_kv_heads, config.head_dim))
+
+
+def pool_keys(
+    k: Float[np.ndarray, "B Hkv S d"], config: InfLLMConfig, first_kernel: int = 0
+) -> Float[np.ndarray, "B Hkv K d"]:
+    """Mean key of every closed kernel from `first_kernel` on; there may be none."""
+    size, stride = config.kernel_size, config.kernel_stride
+    starts = range(first_kernel * stride, k.shape[2] - size + 1, stride)
+    means = [k[:, :, start : start + size].mean(axis=2, keepdims=True) for start in starts]
+    return np.concatenate([k[:, :, :0], *means], axis=2)
+
+
+def score_blocks(
+    q: Float[np.ndarray, "B Hq T d"],
+    pooled_k: Float[np.ndarray, "B Hkv K d"],
+    config: InfLLMConfig,
+    num_keys: int,
+) -> Float[np.ndarray, "B Hkv T nb"]:
+    """Best score among the closed kernels that touch each block; -inf where there is none."""
+    batch, num_heads, num_queries, _ = q.shape
+    first = np.arange(pooled_k.shape[2]) * config.kernel_stride
+    last = first + config.kernel_size - 1
+    closed = last <= blocks.query_positions(num_queries, num_keys)[:, None]
+    _, weights = attend(q, pooled_k, pooled_k, closed)
+    num_groups = pooled_k.shape[1]
+    by_head = (num_groups, num_heads // num_groups)
+    by_group = weights.reshape(batch, *by_head, num_queries, len(first)).sum(axis=2)
+    by_group = np.where(closed, by_group, -np.inf)
+    size = config.block_size
+    scores = []
+    for start in range(0, num_keys, size):
+        touching = (first < start + size) & (last >= start)
+        scores.append(by_group[..., touching].max(axis=-1, initial=-np.inf))
+    return np.stack(scores, axis=-1)
+
+
+def attend_to(
+    q: Float[np.ndarray, "B Hq T d"],
+    k: Float[np.ndarray, "B Hkv S d"],
+    v: Float[np.ndarray, "B Hkv S d"],
+    config: InfLLMConfig,
+    *,
+    pooled_k: Float[np.ndarray, "B Hkv K d"] | None = None,
+) -> FamilyOutput:
+    """Each query over the blocks its group picks; query row t stands at S - T + t.
+
+    `pooled_k` are the pooled keys where they are at hand, as in the cache.
+    """
+    q, k, v = contracts.check_attention(q, k, v)
+    num_queries, num_keys = q.shape[2], k.shape[2]
+    pooled_k = pool_keys(k, config) if pooled_k is None else pooled_k
+    selection = select_blocks(
+        score_blocks(q, pooled_k, config, num_keys),
+        top_k=config.top_k + config.local_blocks,
+        block_size=config.block_size,
+        num_keys=num_keys,
+        init_blocks=config.init_blocks,
+        local_blocks=config.local_blocks,
+    )
+    chosen = tokens_of_blocks(
+        selection, block_size=config.block_size, num_keys=num_keys, num_heads=q.shape[1]
+    )
+    is_short = blocks.query_positions(num_queries, num_keys) < config.dense_len
+    allowed = np.where(is_short[:, None], dense.causal_mask(num_queries, num_keys), chosen)
+    return attend_tokens(q, k, v, allowed)
+
+
+def run(
+    hidden: Float[np.ndarray, "B T d_model"],
+    weights: Mapping[str, np.ndarray],
+    config: InfLLMConfig,
+    cache: Cache | None = None,
+) -> FamilyOutput:
+    """Output of T more tokens, which stand after those the cache holds and are stored in it.
+
+    Raises ValueError or TypeError on what does not fit the config, and then stores nothing.
+    """
+    cache = new_cache(config, len(hidden)) if cache is None else cache
+    q, k, v = store_tokens(hidden, weights, config, cache, gqa_shapes(config))
+    closed_before = cache.lanes["pooled_k"].shape[2]
+    (pooled_k,) = cache.extend(pooled_k=pool_keys(k, config, closed_before))
+    return attend_to(q, k, v, config, pooled_k=pooled_k)
