@@ -5,7 +5,7 @@ Each module has `init_weights(config, generator)`, `new_cache(config, batch)` an
 and keys also have `attend_to(q, k, v, config)`.
 """
 
-from msa_ref.family import dense, infllm, moba, msa, quest, window
+from msa_ref.family import csa, dense, dsa, hca, infllm, moba, msa, quest, window
 from msa_ref.family.output import Branch, FamilyOutput, attend
 
 SYSTEMS = {
@@ -15,6 +15,9 @@ SYSTEMS = {
     "quest": quest,
     "infllm": infllm,
     "msa": msa,
+    "dsa": dsa,
+    "csa": csa,
+    "hca": hca,
 }
 
 __all__ = ["SYSTEMS", "Branch", "FamilyOutput", "attend"]

@@ -1,11 +1,13 @@
 """One toy configuration for every system of the family: what its tests are driven by."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import oracle_deepseek
 
-from msa_ref.family import SYSTEMS, dense, infllm, moba, msa, quest, window
+from msa_ref.family import SYSTEMS, csa, dense, dsa, hca, infllm, moba, msa, quest, window
 from msa_ref.family.gqa import GQAConfig, gqa_shapes
 
 # 23 tokens: no multiple of any block, page, kernel or window below.
@@ -18,6 +20,28 @@ def dense_out(hidden, weights, config):
     sizes = {name: getattr(config, name) for name in GQAConfig.__dataclass_fields__}
     shared = {name: weights[name] for name in gqa_shapes(config)}
     return dense.run(hidden, shared, dense.DenseConfig(**sizes)).out
+
+
+# For CSA and HCA; 23 tokens are no multiple of their ratios 3 and 4.
+V4 = {"d_model": D_MODEL, "num_heads": 6, "head_dim": 8, "rotary_dim": 4, "q_rank": 7, "window": 5}
+DSA = dsa.DSAConfig(
+    d_model=D_MODEL,
+    num_heads=6,
+    q_rank=7,
+    kv_rank=10,
+    plain_dim=5,
+    rotary_dim=4,
+    v_dim=8,
+    index_heads=2,
+    index_dim=11,
+    top_k=5,
+)
+
+
+def dense_latent_out(hidden, weights, config):
+    """Output of MLA over all tokens, keys and values expanded: DSA's limit."""
+    whole = replace(config, top_k=hidden.shape[1])
+    return np.stack([oracle_deepseek.dsa(sequence, weights, whole)[0] for sequence in hidden])
 
 
 class Case(NamedTuple):
@@ -76,6 +100,9 @@ CASES = {
             msa.MSAConfig(**GQA, index_dim=4, block_size=3, top_k=40, init_blocks=1),
         ),
     ),
+    "dsa": Case(DSA, (replace(DSA, top_k=LENGTH), replace(DSA, top_k=99)), dense_latent_out),
+    "csa": Case(csa.CSAConfig(**V4, index_heads=2, index_dim=11, ratio=3, top_k=2)),
+    "hca": Case(hca.HCAConfig(**V4, ratio=4)),
 }
 
 
