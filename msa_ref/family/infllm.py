@@ -58,6 +58,9 @@ class InfLLMConfig(GQAConfig):
             size, step = getattr(self, whole), getattr(self, part)
             if size % step:
                 raise ValueError(f"{whole}: got {size}, takes a multiple of {part} {step}")
+        # Then every block left of the window has a closed kernel, hence a score.
+        if self.kernel_size > self.window:
+            raise ValueError(f"kernel_size: got {self.kernel_size}, takes at most the window")
 
     @property
     def local_blocks(self) -> int:

@@ -39,11 +39,15 @@ def test_attend_to_no_entries_at_all_is_zero(sink):
     assert (out == 0).all()
 
 
-def test_attend_survives_scores_that_overflow_an_exponential():
-    q, k, v = np.full((1, 1, 1, 1), 1e3), np.array([[[[1.0], [2.0]]]]), np.array([[[[3.0], [4.0]]]])
-    for sink in (None, np.array([0.0])):
-        out, _ = attend(q, k, v, np.ones((1, 1, 1, 2), dtype=bool), sink=sink)
-        assert out.item() == 4
+@pytest.mark.parametrize("size", [1e3, -1e4])
+def test_attend_survives_scores_beyond_an_exponentials_range(size):
+    k, v = np.array([[[[1.0], [2.0]]]]), np.array([[[[3.0], [4.0]]]])
+    everything = np.ones((1, 1, 1, 2), dtype=bool)
+    out, weights = attend(np.full((1, 1, 1, 1), size), k, v, everything)
+    assert out.item() == (4 if size > 0 else 3)
+    assert weights.sum() == 1
+    out, _ = attend(np.full((1, 1, 1, 1), size), k, v, everything, sink=np.zeros(1))
+    assert out.item() == (4 if size > 0 else 0)
 
 
 def test_tokens_of_blocks_are_the_visible_ones():

@@ -102,7 +102,7 @@ RULES = {
             {"init_blocks": 0, "top_k": 1},
             {"init_blocks": 2, "top_k": 2},
             {"window": 8, "top_k": 3},
-            {"kernel_size": 6},
+            {"kernel_size": 6, "window": 8},
             {"block_size": 8, "window": 8, "kernel_stride": 4},
             {"dense_len": 15},
         ],
@@ -152,9 +152,9 @@ def test_equal_pooled_keys_leave_infllm_the_lowest_blocks():
 
 @pytest.mark.parametrize("name", GQA_SYSTEMS)
 def test_a_run_is_its_projections_turned_and_attended(name):
-    system, config, weights, hidden = make_inputs(name)
-    cos = np.cos(np.arange(LENGTH)[:, None] * 1e4 ** (-np.arange(4) / 4))
-    sin = np.sin(np.arange(LENGTH)[:, None] * 1e4 ** (-np.arange(4) / 4))
+    system, config, weights, hidden = make_inputs(name, config_for(name, rope_theta=50.0))
+    cos = np.cos(np.arange(LENGTH)[:, None] * 50.0 ** (-np.arange(4) / 4))
+    sin = np.sin(np.arange(LENGTH)[:, None] * 50.0 ** (-np.arange(4) / 4))
 
     def heads(weight, num_heads):
         return np.stack([hidden @ part.T for part in np.split(weights[weight], num_heads)], axis=1)
@@ -166,7 +166,7 @@ def test_a_run_is_its_projections_turned_and_attended(name):
     more = {}
     if name == "msa":
         tables = [
-            f(np.arange(LENGTH)[:, None] * 1e4 ** (-np.arange(3) / 3)) for f in (np.cos, np.sin)
+            f(np.arange(LENGTH)[:, None] * 50.0 ** (-np.arange(3) / 3)) for f in (np.cos, np.sin)
         ]
         more["index_q"] = turned(heads("idx_q_proj", 2), *tables)
         more["index_k"] = turned(heads("idx_k_proj", 1), *tables)
