@@ -5,13 +5,14 @@ Each module has `init_weights(config, generator)`, `new_cache(config, batch)` an
 and keys also have `attend_to(q, k, v, config)`.
 """
 
-from msa_ref.family import csa, dense, dsa, hca, infllm, moba, msa, quest, window
+from msa_ref.family import csa, dense, dsa, hca, infllm, moba, msa, nsa, quest, window
 from msa_ref.family.output import Branch, FamilyOutput, attend
 
 SYSTEMS = {
     "dense": dense,
     "window": window,
     "moba": moba,
+    "nsa": nsa,
     "quest": quest,
     "infllm": infllm,
     "msa": msa,

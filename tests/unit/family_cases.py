@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import oracle_deepseek
 
-from msa_ref.family import SYSTEMS, csa, dense, dsa, hca, infllm, moba, msa, quest, window
+from msa_ref.family import SYSTEMS, csa, dense, dsa, hca, infllm, moba, msa, nsa, quest, window
 from msa_ref.family.gqa import GQAConfig, gqa_shapes
 
 # 23 tokens: no multiple of any block, page, kernel or window below.
@@ -69,6 +69,17 @@ CASES = {
             moba.MoBAConfig(**GQA, block_size=4, top_k=40),
             moba.MoBAConfig(**GQA, block_size=30, top_k=1),
         ),
+    ),
+    "nsa": Case(
+        nsa.NSAConfig(
+            **GQA,
+            value_dim=5,
+            compress_length=6,
+            compress_stride=2,
+            block_size=4,
+            top_k=4,
+            window=5,
+        )
     ),
     "quest": Case(
         quest.QuestConfig(**GQA, page_size=4, top_k=2),
