@@ -2,9 +2,10 @@
 
 Yuan et al. 2025 (arXiv 2502.11089), Eq. 5-12. Its defaults: compress_length 32, compress_stride
 16, block_size 64, top_k 16 with three blocks forced, window 512, 64 query and 4 KV heads, head_dim
-192, value_dim 128. The paper leaves open, and here: the MLPs have one hidden layer with ReLU, one
-MLP serves all heads, gates are per head, and a summary turns at its slice's first token. Left out:
-the kernels and the output projection.
+192, value_dim 128. Every complete slice counts, one more than Eq. 7's floor((t - l) / d). What the
+paper leaves open is settled so: the MLPs have one hidden layer with ReLU, one MLP serves all heads,
+gates are per head, and a summary turns at its slice's first token. Left out: the kernels and the
+output projection.
 """
 
 from __future__ import annotations
