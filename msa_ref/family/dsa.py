@@ -85,6 +85,27 @@ def new_cache(config: DSAConfig, batch: int) -> Cache:
     return Cache(config, batch, latent=latent, index_k=(1, config.index_dim))
 
 
+def index_vectors(
+    hidden: Float[np.ndarray, "B T d_model"],
+    q_latent: Float[np.ndarray, "B T q_rank"],
+    weights: Mapping[str, np.ndarray],
+    config: DSAConfig,
+    tables: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Index queries [B,HI,T,di], the one index key [B,1,T,di], and votes [B,HI,T,1].
+
+    Their first channels rotate, in split halves; MLA's last do, in interleaved pairs.
+    """
+    index_q = project(q_latent, weights["indexer.wq_b"], config.index_heads)
+    index_k = layer_norm(
+        project(hidden, weights["indexer.wk"], 1),
+        weights["indexer.k_norm.weight"],
+        weights["indexer.k_norm.bias"],
+    )
+    votes = project(hidden, weights["indexer.weights_proj"], config.index_heads)
+    return layer.rotate(index_q, *tables), layer.rotate(index_k, *tables), votes
+
+
 def run(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
@@ -101,37 +122,26 @@ def run(
     check_run(hidden, weights, config, cache, dsa_shapes(config))
     num_queries = hidden.shape[1]
     positions = cache.length + np.arange(num_queries)
-    cos, sin = layer.rotary_tables(positions, rotary_dim=config.rotary_dim, theta=config.rope_theta)
+    tables = layer.rotary_tables(positions, rotary_dim=config.rotary_dim, theta=config.rope_theta)
+
     q_latent = rms_norm(hidden @ weights["q_a_proj"].T, weights["q_a_layernorm"])
-
-    # The indexer rotates its first channels in split halves, MLA its last in interleaved pairs.
-    index_q = project(q_latent, weights["indexer.wq_b"], config.index_heads)
-    index_q = layer.rotate(index_q, cos, sin)
-    index_k = layer_norm(
-        project(hidden, weights["indexer.wk"], 1),
-        weights["indexer.k_norm.weight"],
-        weights["indexer.k_norm.bias"],
-    )
-    index_k = layer.rotate(index_k, cos, sin)
-    votes = project(hidden, weights["indexer.weights_proj"], config.index_heads)
-
-    q = rotate_pairs(project(q_latent, weights["q_b_proj"], config.num_heads), cos, sin)
-    kv = rotate_pairs(project(hidden, weights["kv_a_proj_with_mqa"], 1), cos, sin)
+    q = rotate_pairs(project(q_latent, weights["q_b_proj"], config.num_heads), *tables)
+    kv = rotate_pairs(project(hidden, weights["kv_a_proj_with_mqa"], 1), *tables)
     latent, rotated = np.split(kv, [config.kv_rank], axis=-1)
     latent = rms_norm(latent, weights["kv_a_layernorm"])
+    index_q, index_k, votes = index_vectors(hidden, q_latent, weights, config, tables)
     kv, index_k = cache.extend(latent=np.concatenate([latent, rotated], axis=-1), index_k=index_k)
     cache.length += num_queries
+
+    visible = causal_mask(num_queries, cache.length)
+    chosen = top_k_mask(lightning_scores(index_q, index_k, votes, visible), config.top_k)
+    allowed = np.repeat(chosen[:, None], config.num_heads, axis=1)
 
     per_head = weights["kv_b_proj"].reshape(config.num_heads, -1, config.kv_rank)
     up_k, up_v = np.split(per_head, [config.plain_dim], axis=1)
     plain, rotated = np.split(q, [config.plain_dim], axis=-1)
     absorbed = np.concatenate([plain @ up_k, rotated], axis=-1)
-
-    visible = causal_mask(num_queries, cache.length)
-    chosen = top_k_mask(lightning_scores(index_q, index_k, votes, visible), config.top_k)
-    allowed = np.repeat(chosen[:, None], config.num_heads, axis=1)
     scale = (config.plain_dim + config.rotary_dim) ** -0.5
     out, _ = attend(absorbed, kv, kv[..., : config.kv_rank], allowed, scale=scale)
-    return single_branch(
-        out @ up_v.swapaxes(-1, -2), token_entries(np.arange(cache.length)), allowed
-    )
+    out = out @ up_v.swapaxes(-1, -2)
+    return single_branch(out, token_entries(np.arange(cache.length)), allowed)
