@@ -145,7 +145,7 @@ def attend_joined(
     cache.lanes["window"] = raw[:, :, -config.window :]
 
     starts = newest(compressed.shape[2], cache.length // config.ratio) * config.ratio
-    first = np.maximum(starts - config.ratio * overlap, 0)
+    first = np.maximum(starts - config.ratio, 0) if overlap else starts
     spans = np.stack([first, starts + config.ratio - 1], axis=1)
     entries = np.concatenate([spans, token_entries(tokens)])
     return single_branch(rotate_pairs(out, cos, -sin), entries, allowed)
