@@ -9,7 +9,7 @@ import nbformat
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-NUMBERS = [f"{n:02d}" for n in (*range(9), *range(10, 15))]  # 09 is still to come
+NUMBERS = [f"{n:02d}" for n in (*range(9), *range(10, 16))]  # 09 is still to come
 NUM_LESSONS = len(NUMBERS)
 IN_TRITON = {"10", "11", "12", "13"}
 
