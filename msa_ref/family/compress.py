@@ -18,7 +18,7 @@ from msa_ref.family.inputs import Cache, project
 from msa_ref.family.latent import rms_norm
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
 
 def compressor_shapes(
@@ -81,8 +81,3 @@ def with_previous(
     """Rows of each entry but the first: low channels of the block before, high ones of its own."""
     low, high = np.split(rows, 2, axis=-1)
     return np.concatenate([low[:, :-1], high[:, 1:]], axis=2)
-
-
-def newest(held: int, total: int) -> Int[np.ndarray, " held"]:
-    """Numbers of the last `held` of `total` things, counted from 0."""
-    return np.arange(total - held, total)

@@ -135,7 +135,7 @@ def run(
 
     visible = causal_mask(num_queries, cache.length)
     chosen = top_k_mask(lightning_scores(index_q, index_k, votes, visible), config.top_k)
-    allowed = np.repeat(chosen[:, None], config.num_heads, axis=1)
+    allowed = chosen[:, None]
 
     per_head = weights["kv_b_proj"].reshape(config.num_heads, -1, config.kv_rank)
     up_k, up_v = np.split(per_head, [config.plain_dim], axis=1)

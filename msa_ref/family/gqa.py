@@ -59,10 +59,15 @@ def gqa_cache(config: GQAConfig, batch: int, **more: tuple[int, int]) -> Cache:
 
 
 def rope(
-    x: Float[np.ndarray, "B heads T d"], first_position: int, theta: float
+    x: Float[np.ndarray, "B heads T d"], first_position: int, theta: float, *, step: int = 1
 ) -> Float[np.ndarray, "B heads T d"]:
-    """`x` with all its channels turned, in split halves; row t stands at first_position + t."""
-    positions = first_position + np.arange(x.shape[2])
+    """`x` with all its channels turned, in split halves; there may be no rows.
+
+    Row t stands at first_position + t * step.
+    """
+    if x.shape[2] == 0:
+        return x
+    positions = first_position + np.arange(x.shape[2]) * step
     return layer.rotate(x, *layer.rotary_tables(positions, rotary_dim=x.shape[3], theta=theta))
 
 

@@ -1,12 +1,11 @@
 """InfLLM-v2: blocks chosen by mean-pooled keys, beside an initial block and a local window.
 
-InfLLM-v2 (2509.24663), sections 3.2 and 3.3; MiniCPM4 and 4.1. Keys are mean-pooled over short
+InfLLM-v2 (2509.24663), sections 3.2 and 3.3; MiniCPM4 and 4.1. Keys are mean-pooled over
 overlapping kernels; each head's softmax over the closed kernels is summed over its group; a block
-scores the best of the kernels that touch it. A group reads the initial blocks, the blocks of the
-local window, and the best others. No weights of its own, and dense attention for short contexts,
-so a dense model can switch. Ties go to the lower block.
-Defaults there: kernels of 32 every 16 tokens, blocks of 64, 1 initial block, a window of 2048,
-top-k 64 (the initial block among them): 96 blocks, 6144 tokens; dense below 8192.
+scores the best of the kernels that touch it. A group reads the initial blocks, those of the local
+window, and the best others, ties to the lower block. No weights of its own, and dense attention
+for short contexts, so a dense model can switch. Defaults there: kernels of 32 every 16 tokens,
+blocks of 64, a window of 2048, top-k 64, 1 of them initial: 96 blocks, 6144 tokens; dense to 8192.
 
 Left out: the released kernels take the softmax's denominator from coarser kernels, and decide
 between dense and sparse once a call; here every query decides by its own position, which alone
@@ -23,9 +22,10 @@ import numpy as np
 
 from msa_ref import blocks, checks, contracts, dense
 from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
-from msa_ref.family.inputs import Cache, draw_weights
-from msa_ref.family.output import FamilyOutput, attend, attend_tokens, tokens_of_blocks
-from msa_ref.selection import select_blocks
+from msa_ref.family.inputs import Cache, check_multiple, draw_weights
+from msa_ref.family.masks import tokens_of_best_blocks
+from msa_ref.family.output import FamilyOutput, attend, attend_tokens, sum_over_groups
+from msa_ref.family.slices import best_of_touching, cut_slices, slice_bounds
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -53,11 +53,9 @@ class InfLLMConfig(GQAConfig):
             checks.check_int(name, getattr(self, name), 1)
         checks.check_int("dense_len", self.dense_len, 0)
         checks.check_budget(self.top_k, self.init_blocks, 0)
-        pairs = ("kernel_size kernel_stride", "block_size kernel_stride", "window block_size")
-        for whole, part in map(str.split, pairs):
-            size, step = getattr(self, whole), getattr(self, part)
-            if size % step:
-                raise ValueError(f"{whole}: got {size}, takes a multiple of {part} {step}")
+        check_multiple(self, "kernel_size", "kernel_stride")
+        check_multiple(self, "block_size", "kernel_stride")
+        check_multiple(self, "window", "block_size")
         # Then every block left of the window has a closed kernel, hence a score.
         if self.kernel_size > self.window:
             raise ValueError(f"kernel_size: got {self.kernel_size}, takes at most the window")
@@ -66,6 +64,11 @@ class InfLLMConfig(GQAConfig):
     def local_blocks(self) -> int:
         """Blocks of the local window, the query's own included."""
         return self.window // self.block_size
+
+    @property
+    def kernels(self) -> dict[str, int]:
+        """Length and stride of the kernels, which are slices of tokens."""
+        return {"length": self.kernel_size, "stride": self.kernel_stride}
 
 
 def init_weights(config: InfLLMConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
@@ -82,10 +85,8 @@ def pool_keys(
     k: Float[np.ndarray, "B Hkv S d"], config: InfLLMConfig, first_kernel: int = 0
 ) -> Float[np.ndarray, "B Hkv K d"]:
     """Mean key of every closed kernel from `first_kernel` on; there may be none."""
-    size, stride = config.kernel_size, config.kernel_stride
-    starts = range(first_kernel * stride, k.shape[2] - size + 1, stride)
-    means = [k[:, :, start : start + size].mean(axis=2, keepdims=True) for start in starts]
-    return np.concatenate([k[:, :, :0], *means], axis=2)
+    kernels, _ = cut_slices(k[:, :, first_kernel * config.kernel_stride :], **config.kernels)
+    return kernels.mean(axis=3)
 
 
 def score_blocks(
@@ -95,21 +96,11 @@ def score_blocks(
     num_keys: int,
 ) -> Float[np.ndarray, "B Hkv T nb"]:
     """Best score among the closed kernels that touch each block; -inf where there is none."""
-    batch, num_heads, num_queries, _ = q.shape
-    first = np.arange(pooled_k.shape[2]) * config.kernel_stride
-    last = first + config.kernel_size - 1
-    closed = last <= blocks.query_positions(num_queries, num_keys)[:, None]
+    kernels = slice_bounds(pooled_k.shape[2], **config.kernels)
+    closed = kernels[:, 1] <= blocks.query_positions(q.shape[2], num_keys)[:, None]
     _, weights = attend(q, pooled_k, pooled_k, closed)
-    num_groups = pooled_k.shape[1]
-    by_head = (num_groups, num_heads // num_groups)
-    by_group = weights.reshape(batch, *by_head, num_queries, len(first)).sum(axis=2)
-    by_group = np.where(closed, by_group, -np.inf)
-    size = config.block_size
-    scores = []
-    for start in range(0, num_keys, size):
-        touching = (first < start + size) & (last >= start)
-        scores.append(by_group[..., touching].max(axis=-1, initial=-np.inf))
-    return np.stack(scores, axis=-1)
+    scores = np.where(closed, sum_over_groups(weights, pooled_k.shape[1]), -np.inf)
+    return best_of_touching(scores, num_keys, block_size=config.block_size, **config.kernels)
 
 
 def attend_to(
@@ -127,16 +118,14 @@ def attend_to(
     q, k, v = contracts.check_attention(q, k, v)
     num_queries, num_keys = q.shape[2], k.shape[2]
     pooled_k = pool_keys(k, config) if pooled_k is None else pooled_k
-    selection = select_blocks(
+    chosen = tokens_of_best_blocks(
         score_blocks(q, pooled_k, config, num_keys),
         top_k=config.top_k + config.local_blocks,
         block_size=config.block_size,
         num_keys=num_keys,
+        num_heads=q.shape[1],
         init_blocks=config.init_blocks,
         local_blocks=config.local_blocks,
-    )
-    chosen = tokens_of_blocks(
-        selection, block_size=config.block_size, num_keys=num_keys, num_heads=q.shape[1]
     )
     is_short = blocks.query_positions(num_queries, num_keys) < config.dense_len
     allowed = np.where(is_short[:, None], dense.causal_mask(num_queries, num_keys), chosen)

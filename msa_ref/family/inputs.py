@@ -34,6 +34,13 @@ def project(
     return rows.reshape(batch, num_tokens, num_heads, -1).swapaxes(1, 2)
 
 
+def check_multiple(config: object, whole: str, part: str) -> None:
+    """Raise unless one size of the config is a multiple of another."""
+    size, step = getattr(config, whole), getattr(config, part)
+    if size % step:
+        raise ValueError(f"{whole}: got {size}, takes a multiple of {part} {step}")
+
+
 class Cache:
     """Arrays by name, `[batch, heads, n, channels]`, that grow along n; and how far they reach.
 

@@ -21,8 +21,8 @@ import numpy as np
 from msa_ref import checks, contracts, dense
 from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
 from msa_ref.family.inputs import Cache, draw_weights
-from msa_ref.family.output import FamilyOutput, attend_tokens, tokens_of_blocks
-from msa_ref.selection import select_blocks
+from msa_ref.family.masks import tokens_of_best_blocks
+from msa_ref.family.output import FamilyOutput, attend_tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -71,17 +71,14 @@ def attend_to(
     The own block is forced, so the mean of a block that is not over yet decides nothing.
     """
     q, k, v = contracts.check_attention(q, k, v)
-    num_keys = k.shape[2]
     means = block_means(k, config.block_size)
-    selection = select_blocks(
+    allowed = tokens_of_best_blocks(
         dense.group_matmul(q, means.swapaxes(-1, -2)),
         top_k=config.top_k,
         block_size=config.block_size,
-        num_keys=num_keys,
+        num_keys=k.shape[2],
+        num_heads=q.shape[1],
         local_blocks=1,
-    )
-    allowed = tokens_of_blocks(
-        selection, block_size=config.block_size, num_keys=num_keys, num_heads=q.shape[1]
     )
     return attend_tokens(q, k, v, allowed)
 

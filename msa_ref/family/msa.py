@@ -20,7 +20,8 @@ from msa_ref import config as reference
 from msa_ref import msa_attention
 from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, rope, store_tokens
 from msa_ref.family.inputs import Cache, draw_weights, project
-from msa_ref.family.output import FamilyOutput, single_branch, token_entries, tokens_of_blocks
+from msa_ref.family.masks import tokens_of_blocks
+from msa_ref.family.output import FamilyOutput, single_branch, token_entries
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -11,90 +11,24 @@ output projection.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from msa_ref import blocks, checks, layer
-from msa_ref.family.gqa import GQAConfig, rope
+from msa_ref.family.gqa import rope
 from msa_ref.family.inputs import Cache, check_run, draw_weights, project
-from msa_ref.family.output import Branch, FamilyOutput, attend, token_entries, tokens_of_blocks
+from msa_ref.family.masks import newest, tokens_of_best_blocks, window_mask
+from msa_ref.family.nsa_config import INIT_BLOCKS, LOCAL_BLOCKS, NSAConfig, new_cache, nsa_shapes
+from msa_ref.family.output import FamilyOutput, attend, make_branch, sum_over_groups, token_entries
 from msa_ref.family.slices import cut_slices, overlap_weights, slice_bounds
-from msa_ref.selection import select_blocks
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-INIT_BLOCKS = 1
-LOCAL_BLOCKS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class NSAConfig(GQAConfig):
-    """Grouped-query attention with values of their own width, and the three branches' sizes.
-
-    Slices of `compress_length` tokens begin every `compress_stride`; each query group selects
-    `top_k` blocks of `block_size`, the forced ones included. All are tokens but top_k. A stride
-    that does not divide both lengths raises ValueError.
-    """
-
-    value_dim: int
-    compress_length: int
-    compress_stride: int
-    block_size: int
-    top_k: int
-    window: int
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.check_sizes(
-            value_dim=self.value_dim,
-            compress_length=self.compress_length,
-            compress_stride=self.compress_stride,
-            block_size=self.block_size,
-            window=self.window,
-        )
-        for name in ("compress_length", "block_size"):
-            if getattr(self, name) % self.compress_stride:
-                raise ValueError(
-                    f"compress_stride: got {self.compress_stride}, takes a divisor of "
-                    f"{name} {getattr(self, name)}"
-                )
-        checks.check_budget(self.top_k, INIT_BLOCKS, LOCAL_BLOCKS)
-
-    @property
-    def slices(self) -> dict[str, int]:
-        """Length and stride of the slices."""
-        return {"length": self.compress_length, "stride": self.compress_stride}
-
-
-def weight_shapes(config: NSAConfig) -> dict[str, tuple[int, int]]:
-    """Shapes of all weights: k_proj and v_proj are the selected branch's."""
-    shapes = {"q_proj": (config.num_heads * config.head_dim, config.d_model)}
-    widths = {"k": config.head_dim, "v": config.value_dim}
-    for kind, width in widths.items():
-        for branch in ("", "compress_", "window_"):
-            shapes[f"{branch}{kind}_proj"] = (config.num_kv_heads * width, config.d_model)
-        shapes[f"compress_{kind}_position"] = (config.compress_length, width)
-        shapes[f"compress_{kind}_up"] = (width, config.compress_length * width)
-        shapes[f"compress_{kind}_down"] = (width, width)
-    shapes["gate_up"] = (config.d_model, config.d_model)
-    shapes["gate_down"] = (3 * config.num_heads, config.d_model)
-    return shapes
-
 
 def init_weights(config: NSAConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """Random projections [out, in] of the three branches, their MLPs and the gates' MLP."""
-    return draw_weights(weight_shapes(config), generator)
-
-
-def new_cache(config: NSAConfig, batch: int) -> Cache:
-    """Empty cache: all tokens, the window's own, the summaries, and tokens not yet summarised."""
-    key, value = (config.num_kv_heads, config.head_dim), (config.num_kv_heads, config.value_dim)
-    lanes = {"k": key, "v": value, "window_k": key, "window_v": value}
-    lanes |= {"summary_k": key, "summary_v": value, "pending_k": key, "pending_v": value}
-    return Cache(config, batch, **lanes)
+    return draw_weights(nsa_shapes(config), generator)
 
 
 def block_importance(
@@ -104,14 +38,10 @@ def block_importance(
 
     Source: Eq. 9 and 10.
     """
-    batch, num_heads, num_queries, num_slices = slice_weights.shape
-    groups = config.num_kv_heads
-    shape = (batch, groups, num_heads // groups, num_queries, num_slices)
-    grouped = slice_weights.reshape(shape).sum(axis=2)
-    num_blocks = blocks.num_blocks(num_keys, config.block_size)
-    return grouped @ overlap_weights(
-        num_slices, num_blocks, block_size=config.block_size, **config.slices
+    overlaps = overlap_weights(
+        slice_weights.shape[-1], num_keys, block_size=config.block_size, **config.slices
     )
+    return sum_over_groups(slice_weights, config.num_kv_heads) @ overlaps
 
 
 def select_tokens(
@@ -122,16 +52,14 @@ def select_tokens(
     The first block, the query's own and the one before it are forced and count inside top_k.
     Source: Eq. 11 and 12.
     """
-    selection = select_blocks(
+    return tokens_of_best_blocks(
         block_importance(slice_weights, num_keys, config),
         top_k=config.top_k,
         block_size=config.block_size,
         num_keys=num_keys,
+        num_heads=config.num_heads,
         init_blocks=INIT_BLOCKS,
         local_blocks=LOCAL_BLOCKS,
-    )
-    return tokens_of_blocks(
-        selection, block_size=config.block_size, num_keys=num_keys, num_heads=config.num_heads
     )
 
 
@@ -162,18 +90,14 @@ def store_tokens(
     for branch in ("", "window_"):
         turned = rope(heads(f"{branch}k_proj"), cache.length, config.rope_theta)
         cache.extend(**{f"{branch}k": turned, f"{branch}v": heads(f"{branch}v_proj")})
-    first = cache.lanes["summary_k"].shape[2]
+    summaries = {}
     for kind in ("k", "v"):
         (pending,) = cache.extend(**{f"pending_{kind}": heads(f"compress_{kind}_proj")})
         slices, cache.lanes[f"pending_{kind}"] = cut_slices(pending, **config.slices)
-        summaries = summarise(slices, kind, weights)
-        if kind == "k" and slices.size:
-            positions = (first + np.arange(slices.shape[2])) * config.compress_stride
-            tables = layer.rotary_tables(
-                positions, rotary_dim=config.head_dim, theta=config.rope_theta
-            )
-            summaries = layer.rotate(summaries, *tables)
-        cache.extend(**{f"summary_{kind}": summaries})
+        summaries[kind] = summarise(slices, kind, weights)
+    first = cache.lanes["summary_k"].shape[2] * config.compress_stride
+    turned = rope(summaries["k"], first, config.rope_theta, step=config.compress_stride)
+    cache.extend(summary_k=turned, summary_v=summaries["v"])
     cache.length += hidden.shape[1]
 
 
@@ -199,28 +123,26 @@ def run(
     past or its own. Raises ValueError or TypeError on what does not fit, and then stores nothing.
     """
     cache = new_cache(config, len(hidden)) if cache is None else cache
-    check_run(hidden, weights, config, cache, weight_shapes(config))
+    check_run(hidden, weights, config, cache, nsa_shapes(config))
     positions = cache.length + np.arange(hidden.shape[1])
     q = rope(project(hidden, weights["q_proj"], config.num_heads), cache.length, config.rope_theta)
     store_tokens(hidden, weights, config, cache)
     lanes, num_keys = cache.lanes, cache.length
 
     slices = slice_bounds(lanes["summary_k"].shape[2], **config.slices)
-    closed = np.broadcast_to(slices[:, 1] <= positions[:, None], (*q.shape[:3], len(slices)))
+    closed = slices[:, 1] <= positions[:, None]
     compressed, slice_weights = attend(q, lanes["summary_k"], lanes["summary_v"], closed)
 
-    tokens = np.arange(num_keys)
     chosen = select_tokens(slice_weights, num_keys, config)
     selected, _ = attend(q, lanes["k"], lanes["v"], chosen)
 
-    held = tokens[-lanes["window_k"].shape[2] :]
-    age = positions[:, None] - held
-    recent = np.broadcast_to((age >= 0) & (age < config.window), (*q.shape[:3], len(held)))
+    held = newest(lanes["window_k"].shape[2], num_keys)
+    recent = window_mask(positions, held, config.window)
     local, _ = attend(q, lanes["window_k"], lanes["window_v"], recent)
     for name in ("window_k", "window_v"):
         lanes[name] = lanes[name][:, :, held > num_keys - config.window]
 
     gate = gates(hidden, weights)
     out = (gate[..., None] * np.stack([compressed, selected, local])).sum(axis=0)
-    entries = (slices, token_entries(tokens), token_entries(held))
-    return FamilyOutput(out, tuple(map(Branch, entries, (closed, chosen, recent), gate)))
+    entries = (slices, token_entries(np.arange(num_keys)), token_entries(held))
+    return FamilyOutput(out, tuple(map(make_branch, entries, (closed, chosen, recent), gate)))

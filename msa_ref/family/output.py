@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from msa_ref import blocks, checks, dense
-from msa_ref.selection import selection_mask
+from msa_ref import dense
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, Int32
+    from jaxtyping import Bool, Float, Int
 
 
 class Branch(NamedTuple):
@@ -33,13 +32,22 @@ class FamilyOutput(NamedTuple):
     branches: tuple[Branch, ...]
 
 
+def make_branch(
+    entries: Int[np.ndarray, "E 2"],
+    allowed: Bool[np.ndarray, "*#rows E"],
+    gate: Float[np.ndarray, "B H T"],
+) -> Branch:
+    """The branch with its mask for every sequence, head and query, where `allowed` is for all."""
+    return Branch(entries, np.broadcast_to(allowed, (*gate.shape, len(entries))), gate)
+
+
 def single_branch(
     out: Float[np.ndarray, "B H T dv"],
     entries: Int[np.ndarray, "E 2"],
-    allowed: Bool[np.ndarray, "B H T E"],
+    allowed: Bool[np.ndarray, "*#rows E"],
 ) -> FamilyOutput:
     """The output of a system with one softmax: its gate is 1 everywhere."""
-    return FamilyOutput(out, (Branch(entries, allowed, np.ones(out.shape[:3])),))
+    return FamilyOutput(out, (make_branch(entries, allowed, np.ones(out.shape[:3])),))
 
 
 def token_entries(tokens: Int[np.ndarray, " E"]) -> Int[np.ndarray, "E 2"]:
@@ -51,7 +59,7 @@ def attend(
     q: Float[np.ndarray, "B H T d"],
     k: Float[np.ndarray, "B Hkv E d"],
     v: Float[np.ndarray, "B Hkv E dv"],
-    allowed: Bool[np.ndarray, "#B #H T E"],
+    allowed: Bool[np.ndarray, "*#rows E"],
     *,
     scale: float | None = None,
     sink: Float[np.ndarray, " H"] | None = None,
@@ -78,28 +86,17 @@ def attend_tokens(
     q: Float[np.ndarray, "B Hq T d"],
     k: Float[np.ndarray, "B Hkv S d"],
     v: Float[np.ndarray, "B Hkv S d"],
-    allowed: Bool[np.ndarray, "#B #H T S"],
+    allowed: Bool[np.ndarray, "*#rows S"],
 ) -> FamilyOutput:
     """The output of one softmax over raw tokens 0 to S - 1."""
-    allowed = np.broadcast_to(allowed, (*q.shape[:3], k.shape[2]))
     out, _ = attend(q, k, v, allowed)
     return single_branch(out, token_entries(np.arange(k.shape[2])), allowed)
 
 
-def tokens_of_blocks(
-    selection: Int32[np.ndarray, "B groups T k"],
-    *,
-    block_size: int,
-    num_keys: int,
-    num_heads: int,
-) -> Bool[np.ndarray, "B H T S"]:
-    """The visible tokens of the selected blocks, as a mask for every query head.
-
-    `selection` is as `msa_ref.selection.select_blocks` gives it, a row for each group of heads;
-    query row t stands at S - T + t.
-    """
-    chosen = selection_mask(selection, blocks.num_blocks(num_keys, block_size))
-    tokens = np.repeat(chosen, block_size, axis=-1)[..., :num_keys]
-    checks.check_heads(num_heads, selection.shape[1])
-    per_head = np.repeat(tokens, num_heads // selection.shape[1], axis=1)
-    return per_head & dense.causal_mask(selection.shape[2], num_keys)
+def sum_over_groups(
+    weights: Float[np.ndarray, "B Hq T E"], num_groups: int
+) -> Float[np.ndarray, "B groups T E"]:
+    """Softmax weights summed over the query heads of each group; there may be no entries."""
+    batch, num_heads, num_queries, num_entries = weights.shape
+    shape = (batch, num_groups, num_heads // num_groups, num_queries, num_entries)
+    return weights.reshape(shape).sum(axis=2)

@@ -21,8 +21,8 @@ import numpy as np
 from msa_ref import blocks, checks, contracts, dense
 from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
 from msa_ref.family.inputs import Cache, draw_weights
-from msa_ref.family.output import FamilyOutput, attend_tokens, tokens_of_blocks
-from msa_ref.selection import select_blocks
+from msa_ref.family.masks import tokens_of_best_blocks
+from msa_ref.family.output import FamilyOutput, attend_tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -70,7 +70,13 @@ def page_scores(q: Float[np.ndarray, "B Hq 1 d"], bounds: Bounds) -> Float[np.nd
     return dense.group_matmul(np.maximum(q, 0), high) + dense.group_matmul(np.minimum(q, 0), low)
 
 
-def attend_with(q, k, v, bounds: Bounds, config: QuestConfig) -> tuple[FamilyOutput, Bounds]:
+def attend_with(
+    q: Float[np.ndarray, "B Hq T d"],
+    k: Float[np.ndarray, "B Hkv S d"],
+    v: Float[np.ndarray, "B Hkv S d"],
+    bounds: Bounds,
+    config: QuestConfig,
+) -> tuple[FamilyOutput, Bounds]:
     """Output of the last T tokens, and the bounds after them; `bounds` are those before them."""
     num_keys = k.shape[2]
     positions = blocks.query_positions(q.shape[2], num_keys)
@@ -78,15 +84,12 @@ def attend_with(q, k, v, bounds: Bounds, config: QuestConfig) -> tuple[FamilyOut
     for row, t in enumerate(positions):
         bounds = add_key(bounds, k[:, :, t : t + 1], opens_page=t % config.page_size == 0)
         scores[:, :, [row], : bounds[0].shape[2]] = page_scores(q[:, :, [row]], bounds)
-    selection = select_blocks(
+    allowed = tokens_of_best_blocks(
         scores,
         top_k=config.top_k,
         block_size=config.page_size,
         num_keys=num_keys,
-        local_blocks=0,
-    )
-    allowed = tokens_of_blocks(
-        selection, block_size=config.page_size, num_keys=num_keys, num_heads=q.shape[1]
+        num_heads=q.shape[1],
     )
     return attend_tokens(q, k, v, allowed), bounds
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msa_ref import checks, layer
-from msa_ref.family.compress import close_blocks, compressor_shapes, newest, open_block
+from msa_ref.family.compress import close_blocks, compressor_shapes, open_block
 from msa_ref.family.inputs import Cache, project
 from msa_ref.family.latent import check_rotary_fits, rms_norm, rotate_pairs
+from msa_ref.family.masks import newest, window_mask
 from msa_ref.family.output import FamilyOutput, attend, single_branch, token_entries
 
 if TYPE_CHECKING:
@@ -130,15 +131,9 @@ def attend_joined(
     compressed, raw = cache.lanes["compressor"], cache.lanes["window"]
     positions = newest(q.shape[2], cache.length)
     tokens = newest(raw.shape[2], cache.length)
-    distance = positions[:, None] - tokens
-    near = (distance >= 0) & (distance < config.window)
-    allowed = np.concatenate(
-        [
-            np.broadcast_to(chosen[:, None], (*q.shape[:3], chosen.shape[-1])),
-            np.broadcast_to(near, (*q.shape[:3], len(tokens))),
-        ],
-        axis=-1,
-    )
+    near = window_mask(positions, tokens, config.window)
+    near = np.broadcast_to(near, (len(chosen), *near.shape))
+    allowed = np.concatenate([chosen, near], axis=-1)[:, None]
     kv = np.concatenate([compressed, raw], axis=2)
     out, _ = attend(q, kv, kv, allowed, sink=weights["sinks"])
     cos, sin = turns(positions, config)

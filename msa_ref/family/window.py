@@ -17,6 +17,7 @@ import numpy as np
 from msa_ref import blocks, checks, contracts
 from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
 from msa_ref.family.inputs import Cache, draw_weights
+from msa_ref.family.masks import window_mask
 from msa_ref.family.output import FamilyOutput, attend, single_branch, token_entries
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def within_reach(
     tokens: Int[np.ndarray, " E"], positions: Int[np.ndarray, " T"], config: WindowConfig
 ) -> Bool[np.ndarray, "T E"]:
     """True where a query at one of the positions may attend to a token."""
-    distance = positions[:, None] - tokens
-    return (distance >= 0) & ((distance < config.window) | (tokens < config.sinks))
+    past_sinks = (tokens < config.sinks) & (tokens <= positions[:, None])
+    return window_mask(positions, tokens, config.window) | past_sinks
 
 
 def held_tokens(length: int, config: WindowConfig) -> Int[np.ndarray, " E"]:
@@ -60,10 +61,16 @@ def held_tokens(length: int, config: WindowConfig) -> Int[np.ndarray, " E"]:
     return tokens[within_reach(tokens, np.array([length]), config)[0]]
 
 
-def attend_among(q, k, v, tokens, positions, config: WindowConfig) -> FamilyOutput:
+def attend_among(
+    q: Float[np.ndarray, "B Hq T d"],
+    k: Float[np.ndarray, "B Hkv E d"],
+    v: Float[np.ndarray, "B Hkv E d"],
+    tokens: Int[np.ndarray, " E"],
+    positions: Int[np.ndarray, " T"],
+    config: WindowConfig,
+) -> FamilyOutput:
     """Queries at `positions` over the keys of `tokens`."""
-    reach = within_reach(tokens, positions, config)
-    allowed = np.broadcast_to(reach, (*q.shape[:2], *reach.shape))
+    allowed = within_reach(tokens, positions, config)
     out, _ = attend(q, k, v, allowed)
     return single_branch(out, token_entries(tokens), allowed)
 

@@ -164,7 +164,7 @@ def test_refused_tokens_leave_the_cache_as_it_was():
 
 
 def test_slices_of_the_papers_sizes_count_1_2_2_2_1():
-    weights = slices.overlap_weights(12, 3, length=32, stride=16, block_size=64)
+    weights = slices.overlap_weights(12, 130, length=32, stride=16, block_size=64)
     assert weights[:, 1].tolist() == [0, 0, 0, 1, 2, 2, 2, 1, 0, 0, 0, 0]
     # The slice that would begin before token 0 does not exist.
     assert weights[:, 0].tolist() == [2, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]
@@ -188,14 +188,16 @@ def test_overlap_is_equation_9_numbered_from_1(length, stride, block_size):
                 if 0 <= zero_based < num_slices:
                     from_0[zero_based, block] += 1
     sizes = {"length": length, "stride": stride, "block_size": block_size}
-    weights = slices.overlap_weights(num_slices, num_blocks, **sizes)
+    weights = slices.overlap_weights(num_slices, num_blocks * block_size, **sizes)
     np.testing.assert_array_equal(weights, from_1)
     assert (weights != from_0).any() == (block_size > stride)
 
 
 @pytest.mark.parametrize(("length", "stride", "block_size"), SIZES)
 def test_overlap_counts_common_tokens_in_strides(length, stride, block_size):
-    weights = slices.overlap_weights(9, 6, length=length, stride=stride, block_size=block_size)
+    sizes = {"length": length, "stride": stride, "block_size": block_size}
+    weights = slices.overlap_weights(9, 5 * block_size + 1, **sizes)
+    assert weights.shape == (9, 6)
     for i, block in np.ndindex(weights.shape):
         mine = set(range(i * stride, i * stride + length))
         its = set(range(block * block_size, (block + 1) * block_size))
@@ -306,8 +308,8 @@ def test_future_tokens_change_nothing():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"compress_stride": 4}, "compress_stride: got 4, takes a divisor of compress_length 6"),
-        ({"compress_stride": 3}, "compress_stride: got 3, takes a divisor of block_size 4"),
+        ({"compress_stride": 4}, "compress_length: got 6, takes a multiple of compress_stride 4"),
+        ({"compress_stride": 3}, "block_size: got 4, takes a multiple of compress_stride 3"),
         ({"compress_stride": 0}, "compress_stride: got 0, takes an integer of at least 1"),
         ({"compress_length": 0}, "compress_length: got 0, takes an integer of at least 1"),
         ({"block_size": -4}, "block_size: got -4, takes an integer of at least 1"),

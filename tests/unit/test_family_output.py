@@ -6,7 +6,7 @@ from cases import assert_close
 
 from msa_ref.family import attend, gqa
 from msa_ref.family.inputs import draw_weights, project
-from msa_ref.family.output import tokens_of_blocks
+from msa_ref.family.masks import tokens_of_blocks
 
 
 def test_attend_weighs_what_is_allowed_and_gives_nothing_where_nothing_is():

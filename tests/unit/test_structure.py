@@ -11,9 +11,11 @@ import msa_ref
 
 ROOT = Path(msa_ref.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
+FAMILY = sorted((ROOT / "family").glob("*.py"))
 KERNELS = sorted((ROOT.parent / "kernels" / "msa_kernels").glob("*.py"))
 MAX_LINES = 300
 MAX_KERNEL_LINES = 200
+MAX_FAMILY_LINES = 149
 
 # Data flows one way: a module imports only from lower steps.
 STEPS = [
@@ -128,6 +130,11 @@ def test_the_kernels_import_only_sizes_and_checks_of_the_reference(path):
 @pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.stem)
 def test_kernel_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_KERNEL_LINES
+
+
+@pytest.mark.parametrize("path", FAMILY, ids=lambda path: path.stem)
+def test_family_files_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FAMILY_LINES
 
 
 def test_lesson_imports_viz_only_inside_its_function():

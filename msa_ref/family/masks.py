@@ -1,0 +1,73 @@
+"""Which entries a query may attend to, as masks: a window, or the tokens of chosen blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from msa_ref import blocks, checks, dense
+from msa_ref.selection import select_blocks, selection_mask
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int, Int32
+
+
+def newest(held: int, total: int) -> Int[np.ndarray, " held"]:
+    """Numbers of the last `held` of `total` things, counted from 0; there may be none."""
+    return np.arange(total - held, total)
+
+
+def window_mask(
+    positions: Int[np.ndarray, " T"], tokens: Int[np.ndarray, " E"], window: int
+) -> Bool[np.ndarray, "T E"]:
+    """True for the last `window` tokens of each query, its own among them."""
+    distance = positions[:, None] - tokens
+    return (distance >= 0) & (distance < window)
+
+
+def tokens_of_blocks(
+    selection: Int32[np.ndarray, "B groups T k"],
+    *,
+    block_size: int,
+    num_keys: int,
+    num_heads: int,
+) -> Bool[np.ndarray, "B H T S"]:
+    """The visible tokens of the selected blocks, as a mask for every query head.
+
+    `selection` is as `msa_ref.selection.select_blocks` gives it, a row for each group of heads;
+    query row t stands at S - T + t.
+    """
+    chosen = selection_mask(selection, blocks.num_blocks(num_keys, block_size))
+    tokens = np.repeat(chosen, block_size, axis=-1)[..., :num_keys]
+    checks.check_heads(num_heads, selection.shape[1])
+    per_head = np.repeat(tokens, num_heads // selection.shape[1], axis=1)
+    return per_head & dense.causal_mask(selection.shape[2], num_keys)
+
+
+def tokens_of_best_blocks(
+    block_scores: Float[np.ndarray, "B groups T nb"],
+    *,
+    top_k: int,
+    block_size: int,
+    num_keys: int,
+    num_heads: int,
+    init_blocks: int = 0,
+    local_blocks: int = 0,
+) -> Bool[np.ndarray, "B H T S"]:
+    """The visible tokens of the `top_k` blocks that score highest, as a mask for every query head.
+
+    The first `init_blocks` and the last `local_blocks` up to the query's own are forced and count
+    inside `top_k`; ties go to the lower block, and a block that scores -inf is not taken.
+    """
+    selection = select_blocks(
+        block_scores,
+        top_k=top_k,
+        block_size=block_size,
+        num_keys=num_keys,
+        init_blocks=init_blocks,
+        local_blocks=local_blocks,
+    )
+    return tokens_of_blocks(
+        selection, block_size=block_size, num_keys=num_keys, num_heads=num_heads
+    )
