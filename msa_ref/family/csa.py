@@ -1,10 +1,10 @@
 """CSA of DeepSeek-V4: summaries of 8 tokens every 4, a lightning indexer picks among them.
 
-Paper: DeepSeek-V4, section 2.3: overlapping compression (Eq. 9-12), the indexer in the compressed
-space with a compressor of its own (Eq. 13-17), and the core it shares with HCA (Eq. 18-19, 27). As
-released: ratio 4, top_k 512 entries (Flash) or 1024 (Pro), window 128, 64 index heads of 128
-channels; entries of 512 channels of which 64 rotate. Left out: the grouped output projection, the
-indexer's Hadamard rotation, YaRN, FP8 and FP4. Weights go by transformers' names.
+Paper: DeepSeek-V4 (2606.19348), section 2.3: overlapping compression (Eq. 9-12), the indexer in the
+compressed space with a compressor of its own (Eq. 13-17), and the core it shares with HCA (Eq.
+18-19, 27). As released: ratio 4, top_k 512 entries (Flash) or 1024 (Pro), window 128, 64 index
+heads of 128 channels; entries of 512 channels of which 64 rotate. Left out: the grouped output
+projection, the indexer's Hadamard rotation, YaRN, FP8 and FP4. Weights go by transformers' names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dense causal attention with grouped heads: what every other system is measured against.
 
-MiniMax-M2 in all of its 62 layers (48 query heads, 8 KV heads, head_dim 128); MSA paper,
-section 2. Left out: M2's partial rotation and its norms of q and k.
+MSA paper, section 2; MiniMax-M2 (2605.26494) in all of its 62 layers, with 48 query heads, 8 KV
+heads and head_dim 128. Left out: M2's partial rotation and its norms of q and k.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """HCA of DeepSeek-V4: all of the past in summaries of 128 tokens, and a window of raw tokens.
 
-Paper: DeepSeek-V4, section 2.3: CSA's compressor without overlap, no indexer: every closed entry
-is attended. As released: ratio 128, window 128, entries of 512 channels of which 64 rotate, 64
-heads (Flash) or 128 (Pro), base 1.6e5. Left out: the grouped output projection, YaRN, FP8 and FP4.
-Weights go by transformers' names.
+Paper: DeepSeek-V4 (2606.19348), section 2.3: CSA's compressor without overlap, no indexer: every
+closed entry is attended. As released: ratio 128, window 128, entries of 512 channels of which 64
+rotate, 64 heads (Flash) or 128 (Pro), base 1.6e5. Left out: the grouped output projection, YaRN,
+FP8 and FP4. Weights go by transformers' names.
 """
 
 from __future__ import annotations

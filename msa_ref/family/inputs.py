@@ -1,4 +1,4 @@
-"""What every system of the family takes: weights by name, hidden states, a cache that grows."""
+"""What every system of the family takes, and its checks: weights, hidden states, a cache."""
 
 from __future__ import annotations
 

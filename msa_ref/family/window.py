@@ -48,17 +48,17 @@ def new_cache(config: WindowConfig, batch: int) -> Cache:
 
 
 def within_reach(
-    tokens: Int[np.ndarray, " E"], positions: Int[np.ndarray, " T"], config: WindowConfig
+    positions: Int[np.ndarray, " T"], tokens: Int[np.ndarray, " E"], config: WindowConfig
 ) -> Bool[np.ndarray, "T E"]:
     """True where a query at one of the positions may attend to a token."""
-    past_sinks = (tokens < config.sinks) & (tokens <= positions[:, None])
-    return window_mask(positions, tokens, config.window) | past_sinks
+    sinks = (tokens < config.sinks) & (tokens <= positions[:, None])
+    return window_mask(positions, tokens, config.window) | sinks
 
 
 def held_tokens(length: int, config: WindowConfig) -> Int[np.ndarray, " E"]:
     """The tokens a cache holds after `length`: those in reach of the query that comes next."""
     tokens = np.arange(length)
-    return tokens[within_reach(tokens, np.array([length]), config)[0]]
+    return tokens[within_reach(np.array([length]), tokens, config)[0]]
 
 
 def attend_among(
@@ -70,7 +70,7 @@ def attend_among(
     config: WindowConfig,
 ) -> FamilyOutput:
     """Queries at `positions` over the keys of `tokens`."""
-    allowed = within_reach(tokens, positions, config)
+    allowed = within_reach(positions, tokens, config)
     out, _ = attend(q, k, v, allowed)
     return single_branch(out, token_entries(tokens), allowed)
 
