@@ -24,7 +24,7 @@ from msa_ref.viz.explorer import Explorer, choice, new_figure, slider
 UNITS = (1, 2, 4, 8, 16, 32)
 # How a proxy is drawn, and whom it is like.
 PROXIES = {
-    "position": (palette.GREY, "D", "a window"),
+    "position": (palette.GREY, "D", "window, no sinks"),
     "mean key": (palette.LINES[2], "s", "MoBA"),
     "bound": (palette.FORCED, "^", "Quest"),
     "index key": (palette.CHOSEN, "o", "MSA, had it learned all"),
@@ -130,8 +130,8 @@ def render(kind: str, proxy: str, unit: int, budget: int) -> Figure:
     panels = [figure.add_axes((left, 0.12, 0.42, 0.71)) for left in (0.07, 0.565)]
     for axes, cost in zip(panels, ("bytes", "flops"), strict=True):
         draw_designs(axes, kind, budget, cost, (proxy, unit))
-    panels[0].set(xlabel="bytes of a decode step, of dense attention's", ylabel="mass held")
-    panels[1].set(xlabel="FLOPs of a decode step, of dense attention's")
+    panels[0].set(xlabel="bytes of a decode step, share of dense's", ylabel="mass held")
+    panels[1].set(xlabel="FLOPs of a decode step, share of dense's")
     panels[0].set_title(f"{kind}, budget {budget}; your design is ringed", size=10)
     panels[1].set_title("the larger the dot, the larger the unit", size=10)
     handles, labels = panels[0].get_legend_handles_labels()
