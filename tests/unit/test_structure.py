@@ -38,7 +38,8 @@ TOP = {
     "data": CORE | {"smollm2"},  # the scripts beside the data, which capture and measure
     "family": CORE | {"cost"},
     "lesson": {"checks", "config", "viz"},
-    "exercises": CORE | {"cost", "systems_cost", "family", "data"},
+    "learning": CORE | {"cost", "data", "smollm2"},
+    "exercises": CORE | {"cost", "systems_cost", "family", "data", "learning"},
     "viz": CORE | {"cost", "systems_cost", "family", "data"},
 }
 # The names that `from msa_ref import M3` reaches come from these modules.
@@ -48,6 +49,7 @@ IN_TRITON = {"torch", "triton", "msa_kernels"}
 OUTSIDE = {
     "viz": {"numpy", "matplotlib", "ipywidgets"},
     "smollm2": {"numpy", "gguf", "tokenizers"},
+    "learning": {"numpy", "torch", "safetensors"},
     "exercises": {"numpy"} | IN_TRITON,
 }
 

@@ -1,0 +1,1 @@
+"""How the index branch learns, in PyTorch: the layer with gradients, the loss, models to train."""
