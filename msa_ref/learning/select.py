@@ -24,23 +24,19 @@ def block_scores(
 ) -> Float[Tensor, "B Hkv T nb"]:
     """Score of every block for every query and group; -inf where nothing is visible.
 
-    Products in float32 (float64 of float64), so many queries at a time; scaled by di**-0.5.
+    Products in float32 (float64 of float64), of all queries at once; scaled by di**-0.5.
     Source: MSA paper, Eq. 6.
     """
     contracts.check_index(index_q, index_k)
     check_sizes(block_size=block_size)
     num_queries, num_keys = index_q.shape[2], index_k.shape[2]
     dtype = torch.promote_types(index_q.dtype, torch.float32)
-    keys = functional.pad(index_k.to(dtype).mT, (0, -num_keys % block_size))
-    pooled = []
-    for rows, seen in query_chunks(num_queries, num_keys, CHUNK_QUERIES):
-        with torch.autocast(keys.device.type, enabled=False):
-            scores = index_q[:, :, rows].to(dtype) @ keys
-        own = torch.arange(seen - scores.shape[2], seen, device=keys.device)
-        future = torch.arange(keys.shape[3], device=keys.device) > own[:, None]
-        scores = scores.masked_fill(future, -torch.inf)
-        pooled.append(scores.unflatten(-1, (-1, block_size)).amax(dim=-1))
-    return torch.cat(pooled, dim=2) * index_q.shape[3] ** -0.5
+    with torch.autocast(index_q.device.type, enabled=False):
+        scores = index_q.to(dtype) @ index_k.to(dtype).mT
+    visible = visible_tokens(num_queries, num_keys, scores.device)
+    scores = scores.masked_fill(~visible, -torch.inf)
+    scores = functional.pad(scores, (0, -num_keys % block_size), value=-torch.inf)
+    return scores.unflatten(-1, (-1, block_size)).amax(dim=-1) * index_q.shape[3] ** -0.5
 
 
 @torch.no_grad()
@@ -55,18 +51,39 @@ def select_blocks(
 ) -> Int32[Tensor, "B Hkv T k"]:
     """Ids of the blocks every query and group reads: ascending, -1 in unused slots on the right.
 
-    As `msa_ref.selection.select_blocks` of the index's block scores, ties to the lower id
-    included. Raises ValueError on NaN scores.
+    As `msa_ref.selection.select_blocks` of the block scores, ties to the lower id included;
+    CHUNK_QUERIES rows at a time. Raises ValueError on NaN scores.
     """
+    contracts.check_index(index_q, index_k)
     check_budget(top_k, init_blocks, local_blocks)
-    scores = block_scores(index_q, index_k, block_size=block_size)
-    num_keys, (num_queries, num_blocks) = index_k.shape[2], scores.shape[2:]
-    if scores.isnan().any():
-        raise ValueError("index_q, index_k: got scores that are NaN, takes finite numbers")
-    positions = torch.arange(num_keys - num_queries, num_keys, device=scores.device)
-    own, block = positions[:, None] // block_size, torch.arange(num_blocks, device=scores.device)
+    forced = {"init_blocks": init_blocks, "local_blocks": local_blocks}
+    parts = []
+    for rows, seen in query_chunks(index_q.shape[2], index_k.shape[2], CHUNK_QUERIES):
+        scores = block_scores(index_q[:, :, rows], index_k[:, :, :seen], block_size=block_size)
+        sizes = {"top_k": top_k, "block_size": block_size, "num_keys": seen}
+        parts.append(best_blocks(scores, **sizes, **forced))
+    return torch.cat(parts, dim=2)
+
+
+@torch.no_grad()
+def best_blocks(
+    block_scores: Float[Tensor, "B Hkv T nb"],
+    *,
+    top_k: int,
+    block_size: int,
+    num_keys: int,
+    init_blocks: int = 0,
+    local_blocks: int = 1,
+) -> Int32[Tensor, "B Hkv T k"]:
+    """The same from scores at hand, such as the attention mass of the blocks."""
+    if block_scores.isnan().any():
+        raise ValueError("block_scores: got NaN, takes finite scores or -inf")
+    num_queries, num_blocks = block_scores.shape[2:]
+    positions = torch.arange(num_keys - num_queries, num_keys, device=block_scores.device)
+    own = positions[:, None] // block_size
+    block = torch.arange(num_blocks, device=own.device)
     forced = (block < init_blocks) | (block > own - local_blocks)
-    ranked = scores.masked_fill(forced, torch.inf).masked_fill(block > own, -torch.inf)
+    ranked = block_scores.masked_fill(forced, torch.inf).masked_fill(block > own, -torch.inf)
     best_scores, best = ranked.sort(dim=-1, descending=True, stable=True)
     unused = best_scores[..., :top_k] == -torch.inf
     ids = best[..., :top_k].masked_fill(unused, num_blocks).sort(dim=-1).values

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from cases import make_lanes, random_selection, refused
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from msa_ref.learning import loss
+from msa_ref.learning import loss, select, sparse
 
 SIZES = {"block_size": 5}
 
@@ -117,3 +118,64 @@ def test_a_row_without_support_is_refused():
     selection[1, 0, 7] = -1
     with refused(ValueError, "selection", "(1, 0, 7)", "empty support"):
         loss.index_kl(*lanes(), selection, **SIZES)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "name", "part"),
+    [
+        ({"index_k": torch.zeros(3, 2, 23, 7)}, ValueError, "index_k", "(3, 1, 23, 7)"),
+        ({"index_k": torch.zeros(3, 1, 24, 7)}, ValueError, "index_k", "24 keys, takes k's 23"),
+        ({"index_q": torch.zeros(3, 3, 11, 7)}, ValueError, "index_q", "(3, 2, 11, 7)"),
+        ({"index_q": torch.zeros(3, 2, 11, 7).int()}, TypeError, "index_q", "float tensor"),
+        ({"block_size": 0}, ValueError, "block_size", "at least 1"),
+        ({"chunk": 0}, ValueError, "chunk", "at least 1"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(changed, error, name, part):
+    fitting = dict(zip(("index_q", "index_k", "q", "k"), lanes())) | SIZES
+    with refused(error, name, part):
+        loss.index_kl(**(fitting | changed))
+
+
+class LargestTensor(TorchDispatchMode):
+    """The most numbers that any one tensor made inside holds."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        made = result if isinstance(result, tuple | list) else [result]
+        sizes = [part.numel() for part in made if isinstance(part, torch.Tensor)]
+        self.numel = max(self.numel, *sizes, 0)
+        return result
+
+
+def training_memory(length, monkeypatch):
+    """Numbers kept for the backward pass of a sparse layer and its loss, and the largest tensor."""
+    monkeypatch.setattr(sparse, "CHUNK_QUERIES", 32)
+    monkeypatch.setattr(select, "CHUNK_QUERIES", 32)
+    q, k, v, index_q, index_k = (
+        torch.randn(1, heads, length, 8, requires_grad=True) for heads in (4, 2, 2, 2, 1)
+    )
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = tensor, storage.nbytes()
+        return tensor
+
+    with LargestTensor() as seen:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            chosen = select.select_blocks(index_q, index_k, block_size=16, top_k=4)
+            out = sparse.attention(q, k, v, chosen, block_size=16)
+            kl = loss.index_kl(index_q, index_k, q, k, chosen, block_size=16, chunk=32)
+        (out.sum() + kl).backward()
+    return sum(nbytes for _, nbytes in kept.values()), seen.numel
+
+
+def test_memory_grows_with_the_length_and_not_with_its_square(monkeypatch):
+    kept, largest = training_memory(1024, monkeypatch)
+    kept_twice, largest_twice = training_memory(2048, monkeypatch)
+    assert kept_twice <= 2.1 * kept
+    # 32 queries of 4 heads by all keys: T x S would be 64 times that.
+    assert (largest, largest_twice) == (4 * 32 * 1024, 4 * 32 * 2048)
