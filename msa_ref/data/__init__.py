@@ -1,4 +1,5 @@
-"""Captured arrays that the lessons read: real attention of SmolLM2-135M over real text.
+"""Captured arrays that the lessons read: real attention of SmolLM2-135M over real text, and what
+an index trained on it selects.
 
 `README.md` in this folder says where they come from and under which licences.
 """
@@ -6,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +16,7 @@ import numpy as np
 from msa_ref.config import check_int
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float, Int32, UInt8
 
 
 class Capture(NamedTuple):
@@ -44,3 +46,84 @@ def load_capture(layer: int) -> Capture:
 def load_text() -> dict:
     """The captured `text`, its `words` (one string a token), the `layers` and the sources."""
     return json.loads((files(__package__) / "smollm2_text.json").read_text(encoding="utf-8"))
+
+
+class Progress(NamedTuple):
+    """What a trained index would have selected in the captured text at n moments of its training.
+
+    The layers are those of `captured_layers()`; `best` are the top_k blocks by attention mass. A
+    recall is the mean over the groups and the rows that see more than top_k blocks.
+    """
+
+    steps: Int32[np.ndarray, " n"]
+    stage: tuple[str, ...]
+    layers: Int32[np.ndarray, " L"]
+    chosen: Bool[np.ndarray, "n L Hkv T nb"]
+    best: Bool[np.ndarray, "L Hkv T nb"]
+    score_recall: Float[np.ndarray, "n L"]
+    block_recall: Float[np.ndarray, "n L"]
+    block_size: int
+    top_k: int
+
+
+class Reading(NamedTuple):
+    """What the trained index ranks highest in one text, and what attention does.
+
+    `rank` is a block's place in the index's order, the own block first; `mass_rank` the same by
+    attention mass; both 255 in the future. So the blocks chosen at any k are those of rank < k.
+    """
+
+    words: tuple[str, ...]
+    parts: tuple[str, ...]
+    part_starts: Int32[np.ndarray, " P"]
+    layers: Int32[np.ndarray, " L"]
+    block_size: int
+    rank: UInt8[np.ndarray, "L Hkv T nb"]
+    mass_rank: UInt8[np.ndarray, "L Hkv T nb"]
+    mass: Float[np.ndarray, "L Hkv T nb"]
+
+
+def load_progress() -> Progress:
+    """The snapshots of a training run (smollm2_learning.npz)."""
+    with (files(__package__) / "smollm2_learning.npz").open("rb") as file:
+        return unpack_progress(dict(np.load(file)))
+
+
+def unpack_progress(arrays: Mapping[str, np.ndarray]) -> Progress:
+    """The snapshots from the arrays of their file, where eight blocks are one byte."""
+    num_blocks = -(-arrays["chosen"].shape[-2] // int(arrays["block_size"]))
+    chosen, best = (
+        np.unpackbits(arrays[name], axis=-1)[..., :num_blocks].astype(bool)
+        for name in ("chosen", "ideal")
+    )
+    return Progress(
+        arrays["steps"],
+        tuple(map(str, arrays["stage"])),
+        arrays["layers"],
+        chosen,
+        best,
+        arrays["score_recall"],
+        arrays["block_recall"],
+        int(arrays["block_size"]),
+        int(arrays["top_k"]),
+    )
+
+
+def load_reading() -> Reading:
+    """The explorer's text with what the trained index makes of it (smollm2_explorer.npz)."""
+    with (files(__package__) / "smollm2_explorer.npz").open("rb") as file:
+        return unpack_reading(dict(np.load(file)))
+
+
+def unpack_reading(arrays: Mapping[str, np.ndarray]) -> Reading:
+    """A reading from the arrays of its file."""
+    return Reading(
+        tuple(map(str, arrays["words"])),
+        tuple(map(str, arrays["parts"])),
+        arrays["part_starts"],
+        arrays["layers"],
+        int(arrays["block_size"]),
+        arrays["rank"],
+        arrays["mass_rank"],
+        arrays["mass"].astype(np.float32),
+    )
