@@ -1,0 +1,182 @@
+"""One run that teaches a frozen SmolLM2 its index: configs, steps, recall, resuming.
+
+Warm-up on the dense model first, then on what the index itself selects. `train.py` drives it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from msa_ref.learning import checkpoints, data, index_branch, recall
+from msa_ref.learning.learners import SparseLearning, WarmUp
+from msa_ref.learning.select import select_blocks
+from msa_ref.learning.smollm2 import AttentionInput, SmolLM2, attend_dense, index_lanes
+
+RAMP = 20  # steps until the learning rate is full
+DECAY_SHARE = 0.3  # the share of a stage's steps over which it falls to nothing
+RECALL_BLOCK, RECALL_TOP_K, RECALL_LENGTH = 128, 8, 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run is, beside its length: enough to repeat it."""
+
+    batch_tokens: int = 32_768
+    lengths: tuple[int, ...] = (4096, 1024, 8192, 2048)  # in turn, a batch of each
+    block_sizes: tuple[int, ...] = (128, 32, 64)
+    budgets: tuple[int, ...] = (1024, 256, 2048, 512)
+    learning_rate: float = 6e-3
+    sparse_learning_rate: float = 1e-3
+    warm_up_share: float = 0.75  # of the steps; the rest learns on its own selection
+    code_share: float = 0.65
+    prose_share: float = 0.25
+    drill_share: float = 0.10
+    recall_every: int = 50
+    save_every: int = 100
+
+
+CONFIGS = {
+    "index": Config(),
+    "cold": Config(warm_up_share=0.0, sparse_learning_rate=6e-3),
+    "warm": Config(warm_up_share=1.0),
+    "smoke": Config(
+        batch_tokens=256,
+        lengths=(256, 128),
+        block_sizes=(16, 32),
+        budgets=(64, 128),
+        recall_every=2,
+        save_every=2,
+    ),
+}
+
+
+class Training:
+    """One run: the frozen model, the branches that learn, and where it stands."""
+
+    def __init__(self, model: SmolLM2, tokens: dict, config: Config, *, seed: int, steps: int):
+        self.model, self.tokens, self.config, self.seed = model, tokens, config, seed
+        self.device = model.token_embd.weight.device
+        sizes = model.sizes
+        shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
+        self.branches = index_branch.new_branches(*shape, seed=seed).to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.branches.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=0.0
+        )
+        self.step, self.steps, self.seconds, self.trained_tokens = 0, steps, 0.0, 0
+        self.warm_up_steps = round(steps * config.warm_up_share)
+        length = min(RECALL_LENGTH, 2 * max(config.lengths))
+        _, self.held_out = data.held_out_texts(tokens, per_set=1, length=length)
+
+    def stage(self) -> str:
+        """Of the next step: "warm-up" or "sparse"."""
+        return "warm-up" if self.step < self.warm_up_steps else "sparse"
+
+    def learning_rate(self) -> float:
+        """The rate of the next step: a ramp up, flat, and down to nothing within each stage."""
+        if self.stage() == "warm-up":
+            rate, at, of = self.config.learning_rate, self.step, self.warm_up_steps
+        else:
+            rate = self.config.sparse_learning_rate
+            at, of = self.step - self.warm_up_steps, self.steps - self.warm_up_steps
+        return rate * min((at + 1) / RAMP, 1.0, (of - at) / max(1, of * DECAY_SHARE))
+
+    def take_step(self) -> dict:
+        """Draw a batch, let every layer's index learn from it, and say how it went.
+
+        What is drawn depends on the seed and the step alone, so a resumed run draws the same.
+        """
+        config, started = self.config, time.perf_counter()
+        length = config.lengths[self.step % len(config.lengths)]
+        rng = np.random.default_rng([self.seed, self.step])
+        shares = {
+            "train_code": config.code_share,
+            "train_prose": config.prose_share,
+            "train_drills": config.drill_share,
+        }
+        count = max(1, config.batch_tokens // length)
+        ids = data.draw_batch(self.tokens, shares, rng, count=count, length=length)
+        line = {"step": self.step, "length": length, "stage": self.stage()}
+        learner = WarmUp(self.branches)
+        if self.stage() == "sparse":
+            block_size = config.block_sizes[self.step % len(config.block_sizes)]
+            budget = int(rng.choice(config.budgets))
+            top_k = max(1, budget // block_size)
+            learner = SparseLearning(self.branches, block_size=block_size, top_k=top_k)
+            line |= {"block_size": block_size, "top_k": top_k}
+        rate = self.learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        with torch.no_grad():
+            self.model(torch.from_numpy(ids).to(self.device), learner)
+        self.optimizer.step()
+        losses = torch.stack(learner.losses)
+        line |= {"kl": losses.mean().item(), "learning_rate": rate}
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        self.trained_tokens += ids.size
+        line["tokens_per_second"] = ids.size / (time.perf_counter() - started)
+        return line
+
+    def measure_recall(self) -> dict:
+        """Score and block recall of every layer on held-out text, 8 blocks of 128."""
+        ids = torch.from_numpy(self.held_out).to(self.device)
+        found = RecallOfLayers(self.branches, block_size=RECALL_BLOCK, top_k=RECALL_TOP_K)
+        if max(self.config.lengths) < RECALL_BLOCK * RECALL_TOP_K:
+            found = RecallOfLayers(self.branches, block_size=16, top_k=8)
+        with torch.no_grad():
+            self.model(ids, found)
+        score, block = torch.stack(found.scores), torch.stack(found.blocks)
+        return {
+            "score_recall": [round(x, 4) for x in score.tolist()],
+            "block_recall": [round(x, 4) for x in block.tolist()],
+        }
+
+    def description(self) -> dict:
+        """What a run must share with a checkpoint to go on from it: plain lists and numbers."""
+        config = json.loads(json.dumps(dataclasses.asdict(self.config)))
+        return config | {"seed": self.seed, "steps": self.steps}
+
+    def state(self) -> dict:
+        """All that a resumed run needs."""
+        return {
+            "config": self.description(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "trained_tokens": self.trained_tokens,
+            "branches": self.branches.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint of a run with the same config, seed and steps."""
+        state = checkpoints.load(path, config=self.description(), device=str(self.device))
+        self.branches.load_state_dict(state["branches"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name in ("step", "seconds", "trained_tokens"):
+            setattr(self, name, state[name])
+
+
+class RecallOfLayers:
+    """Dense attention that measures what the branches would have selected."""
+
+    def __init__(self, branches: nn.ModuleList, *, block_size: int, top_k: int):
+        self.branches, self.block_size, self.top_k = branches, block_size, top_k
+        self.scores, self.blocks = [], []
+
+    def __call__(self, inputs: AttentionInput):
+        size = {"block_size": self.block_size}
+        index_q, index_k = index_lanes(self.branches, inputs)
+        chosen = select_blocks(index_q, index_k, top_k=self.top_k, **size)
+        mass = recall.block_mass(inputs.q, inputs.k, **size)
+        found = recall.measure(chosen, mass, num_keys=inputs.k.shape[2], **size)
+        self.scores.append(found.score.mean())
+        self.blocks.append(found.block.mean())
+        return attend_dense(inputs)
