@@ -21,7 +21,6 @@ from msa_ref.learning.smollm2 import AttentionInput, SmolLM2, attend_dense, inde
 
 RAMP = 20  # steps until the learning rate is full
 DECAY_SHARE = 0.3  # the share of a stage's steps over which it falls to nothing
-RECALL_BLOCK, RECALL_TOP_K, RECALL_LENGTH = 128, 8, 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +37,9 @@ class Config:
     code_share: float = 0.65
     prose_share: float = 0.25
     drill_share: float = 0.10
+    recall_length: int = 4096
+    recall_block: int = 128
+    recall_top_k: int = 8
     recall_every: int = 50
     save_every: int = 100
 
@@ -51,6 +53,9 @@ CONFIGS = {
         lengths=(256, 128),
         block_sizes=(16, 32),
         budgets=(64, 128),
+        recall_length=512,
+        recall_block=32,
+        recall_top_k=4,
         recall_every=2,
         save_every=2,
     ),
@@ -71,8 +76,7 @@ class Training:
         )
         self.step, self.steps, self.seconds, self.trained_tokens = 0, steps, 0.0, 0
         self.warm_up_steps = round(steps * config.warm_up_share)
-        length = min(RECALL_LENGTH, 2 * max(config.lengths))
-        _, self.held_out = data.held_out_texts(tokens, per_set=1, length=length)
+        _, self.held_out = data.held_out_texts(tokens, per_set=1, length=config.recall_length)
 
     def stage(self) -> str:
         """Of the next step: "warm-up" or "sparse"."""
@@ -126,11 +130,10 @@ class Training:
         return line
 
     def measure_recall(self) -> dict:
-        """Score and block recall of every layer on held-out text, 8 blocks of 128."""
+        """Score and block recall of every layer on held-out text, one stretch of each set."""
         ids = torch.from_numpy(self.held_out).to(self.device)
-        found = RecallOfLayers(self.branches, block_size=RECALL_BLOCK, top_k=RECALL_TOP_K)
-        if max(self.config.lengths) < RECALL_BLOCK * RECALL_TOP_K:
-            found = RecallOfLayers(self.branches, block_size=16, top_k=8)
+        sizes = {"block_size": self.config.recall_block, "top_k": self.config.recall_top_k}
+        found = RecallOfLayers(self.branches, **sizes)
         with torch.no_grad():
             self.model(ids, found)
         score, block = torch.stack(found.scores), torch.stack(found.blocks)

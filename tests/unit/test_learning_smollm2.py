@@ -1,4 +1,4 @@
-"""The decoder in PyTorch against the NumPy one, its cache, its sparse attention, its index files."""
+"""The decoder in PyTorch against the NumPy one; cache, sparse attention and index files."""
 
 import math
 
@@ -159,27 +159,27 @@ def test_an_index_comes_back_from_its_files(branches, files):
 def test_bad_index_files_are_refused(branches, files, tmp_path):
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(files[0].read_bytes()[:-7])
-    with pytest.raises(ValueError, match="cut.safetensors: got no whole safetensors file"):
+    with pytest.raises(ValueError, match=r"cut.safetensors: got no whole safetensors file"):
         index_branch.load_index([cut, files[1]], **SHAPE)
     foreign = tmp_path / "foreign.safetensors"
     save_file(load_file(files[0]), foreign, {"format": "pt"})
-    with pytest.raises(ValueError, match="foreign.safetensors: got pt of no model, takes msa_ref"):
+    with pytest.raises(ValueError, match=r"foreign.safetensors: got pt of no model, takes msa_ref"):
         index_branch.load_index([foreign, files[1]], **SHAPE)
-    with pytest.raises(FileNotFoundError, match="none.safetensors: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"none.safetensors: no such file"):
         index_branch.load_index([tmp_path / "none.safetensors"], **SHAPE)
     with pytest.raises(
-        ValueError, match="got none with layers.2.k_norm.weight, takes files of all"
+        ValueError, match=r"got none with layers.2.k_norm.weight, takes files of all"
     ):
         index_branch.load_index(files[:1], **SHAPE)
     with pytest.raises(ValueError, match=r"of shape \(16, 20\), takes shape \(24, 20\)"):
         index_branch.load_index(files, **SHAPE | {"num_kv_heads": 3})
-    with pytest.raises(ValueError, match="layers.2.*takes no such tensor"):
+    with pytest.raises(ValueError, match=r"layers.2.*takes no such tensor"):
         index_branch.load_index(files, **SHAPE | {"layers": 2})
     with torch.no_grad():
         branches[0].q_norm.weight[0] = torch.inf
     index_branch.save_index(branches, files)
     branches[0].q_norm.weight[0] = 0
-    with pytest.raises(ValueError, match="numbers in layers.0.q_norm.weight that are not finite"):
+    with pytest.raises(ValueError, match=r"numbers in layers.0.q_norm.weight that are not finite"):
         index_branch.load_index(files, **SHAPE)
 
 

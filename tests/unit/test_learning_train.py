@@ -1,0 +1,226 @@
+"""Training runs: what learns, what stays, resuming after a kill, half-written checkpoints."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from learning_models import LAYERS, random_ids, token_sets, torch_model
+
+from msa_ref.learning import checkpoints, index_branch, snapshots, train
+from msa_ref.learning.learners import JointLearning, SparseLearning, WarmUp
+from msa_ref.learning.loss import index_kl
+from msa_ref.learning.smollm2 import SparseAttention, attend_dense, index_lanes
+from msa_ref.learning.training import CONFIGS, Training
+
+TINY = dataclasses.replace(
+    CONFIGS["smoke"],
+    batch_tokens=128,
+    lengths=(64, 32),
+    block_sizes=(8, 16),
+    budgets=(16, 32),
+    recall_length=128,
+    recall_block=8,
+    recall_top_k=4,
+    learning_rate=2e-2,
+)
+SMALL = {"block_size": 8, "top_k": 3}
+
+
+@pytest.fixture
+def model():
+    return torch_model()
+
+
+@pytest.fixture(autouse=True)
+def layers_of_snapshots(monkeypatch):
+    monkeypatch.setattr(snapshots, "LAYERS", (0, 2))
+    monkeypatch.setattr(snapshots, "DUE", (0, 3))
+
+
+def new_training(model, *, steps, seed=0, config=TINY):
+    return Training(model, token_sets(), config, seed=seed, steps=steps)
+
+
+def new_branches(model, seed=2):
+    sizes = model.sizes
+    shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
+    return index_branch.new_branches(*shape, seed=seed)
+
+
+def gradients(branches):
+    return [parameter.grad.clone() for parameter in branches.parameters()]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_learner_is_its_attention_and_leaves_each_layers_own_gradient(model, sparse):
+    """Same output as the attention alone; gradients as from each layer's loss by itself."""
+    branches, ids = new_branches(model), random_ids(2, 40)
+    attend = SparseAttention(branches, **SMALL) if sparse else attend_dense
+    learner = SparseLearning(branches, **SMALL) if sparse else WarmUp(branches)
+    inputs = []
+
+    def look(seen):
+        inputs.append(seen)
+        return attend(seen)
+
+    with torch.no_grad():
+        plain = model(ids, look)
+        learned = model(ids, learner)
+    assert torch.allclose(plain, learned, atol=1e-5)
+    got, losses = gradients(branches), learner.losses
+    branches.zero_grad()
+    for seen, loss in zip(inputs, losses):
+        index_q, index_k = index_lanes(branches, seen)
+        selection = None
+        if sparse:
+            selection = learner_selection(index_q, index_k)
+        alone = index_kl(index_q, index_k, seen.q, seen.k, selection, block_size=8)
+        assert alone.item() == pytest.approx(loss.item(), abs=1e-5)
+        alone.backward()
+    for one, other in zip(got, gradients(branches)):
+        assert torch.allclose(one, other, atol=1e-6)
+    assert all(gradient.any() for gradient in got)
+
+
+def learner_selection(index_q, index_k):
+    from msa_ref.learning.select import select_blocks
+
+    return select_blocks(index_q, index_k, **SMALL)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_losses_reach_their_own_weights_alone(model, detach):
+    """LM loss: no gradient for the index. KL: none for the trunk, unless nothing is detached."""
+    model.requires_grad_(True)
+    branches, ids = new_branches(model), random_ids(1, 40)
+    learner = JointLearning(branches, detach=detach, **SMALL)
+    logits = model.logits(model(ids, learner))
+    torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:]).backward(retain_graph=True)
+    assert all(parameter.grad is None for parameter in branches.parameters())
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    model.zero_grad()
+    torch.stack(learner.losses).sum().backward()
+    assert all(parameter.grad is not None for parameter in branches.parameters())
+    reached = any(parameter.grad is not None for parameter in model.parameters())
+    assert reached != detach
+
+
+def test_an_index_learns(model):
+    training = new_training(model, steps=40, config=dataclasses.replace(TINY, warm_up_share=1.0))
+    before = np.mean(training.measure_recall()["score_recall"])
+    losses = [training.take_step()["kl"] for _ in range(40)]
+    assert np.mean(losses[-6:]) < 0.6 * np.mean(losses[:6])
+    assert np.mean(training.measure_recall()["score_recall"]) > before + 0.02
+
+
+def test_the_stages_and_rates_of_a_run(model):
+    training = new_training(model, steps=200)
+    seen = []
+    for training.step in range(200):
+        seen.append((training.stage(), training.learning_rate()))
+    stages, rates = zip(*seen)
+    assert stages == ("warm-up",) * 150 + ("sparse",) * 50
+    assert rates[0] == pytest.approx(TINY.learning_rate / 20)
+    assert rates[30] == TINY.learning_rate
+    assert max(rates[150:]) == TINY.sparse_learning_rate
+    assert 0 < rates[149] < rates[120] < rates[104]
+    assert 0 < rates[199] < 0.1 * TINY.sparse_learning_rate
+
+
+def read_log(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {line["step"]: line["kl"] for line in lines if "kl" in line}, lines
+
+
+def test_a_killed_run_goes_on_to_the_same_end(model, tmp_path, monkeypatch):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train.run(new_training(model, steps=7), whole)
+    step = Training.take_step
+
+    def take_step(self):
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "take_step", take_step)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(new_training(model, steps=7), killed)
+    assert checkpoints.latest(killed).name == "step_000004.pt"
+    train.run(new_training(model, steps=7), killed)
+    losses, lines = read_log(killed)
+    right, _ = read_log(whole)
+    assert losses == pytest.approx(right, abs=1e-6)
+    assert len([line for line in lines if line.get("step") == 4 and "kl" in line]) == 2
+    sizes = {"layers": LAYERS, "width": 20, "num_kv_heads": 2, "index_dim": 8}
+    one, other = (
+        index_branch.load_index([folder / f"index_{n}.safetensors" for n in (0, 1)], **sizes)
+        for folder in (whole, killed)
+    )
+    for a, b in zip(one.parameters(), other.parameters()):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_another_seed_is_another_run(model, tmp_path):
+    train.run(new_training(model, steps=3), tmp_path / "a")
+    train.run(new_training(model, steps=3, seed=1), tmp_path / "b")
+    assert read_log(tmp_path / "a")[0] != read_log(tmp_path / "b")[0]
+
+
+def test_a_checkpoint_of_another_run_is_refused(model, tmp_path):
+    train.run(new_training(model, steps=2), tmp_path)
+    with pytest.raises(ValueError, match="got a run with seed 0, takes one with 3"):
+        train.run(new_training(model, steps=2, seed=3), tmp_path)
+    with pytest.raises(ValueError, match="got a run with steps 2, takes one with 9"):
+        train.run(new_training(model, steps=9), tmp_path)
+
+
+def test_half_a_checkpoint_is_never_picked_up(tmp_path, monkeypatch):
+    checkpoints.save(tmp_path, 2, {"config": {"seed": 0}})
+
+    def power_cut(*_):
+        raise OSError("no more power")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.os, "replace", power_cut)
+        with pytest.raises(OSError, match="no more power"):
+            checkpoints.save(tmp_path, 4, {"config": {"seed": 0}})
+    assert checkpoints.latest(tmp_path).name == "step_000002.pt"
+    checkpoints.save(tmp_path, 6, {"config": {"seed": 0}})
+    assert [path.name for path in tmp_path.glob("*.pt")] == ["step_000006.pt"]
+
+
+def test_a_cut_or_foreign_checkpoint_is_refused(tmp_path):
+    assert checkpoints.latest(tmp_path) is None
+    path = checkpoints.save(tmp_path, 1, {"config": {}, "weight": torch.zeros(500)})
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(ValueError, match=r"step_000001\.pt: got no whole checkpoint"):
+        checkpoints.load(path, config={}, device="cpu")
+    torch.save({"weight": torch.zeros(5)}, path)
+    with pytest.raises(ValueError, match="got no whole checkpoint of this training"):
+        checkpoints.load(path, config={}, device="cpu")
+
+
+def test_minutes_become_steps(model):
+    steps = train.steps_within(0.2, model, token_sets(), TINY, 0)
+    assert steps > train.steps_within(0.02, model, token_sets(), TINY, 0) >= 1
+
+
+def test_snapshots_hold_what_was_selected(model, tmp_path):
+    training = new_training(model, steps=5)
+    train.run(training, tmp_path)
+    with np.load(tmp_path / "snapshots.npz") as file:
+        stored = {name: file[name] for name in file}
+    assert stored["steps"].tolist() == [0, 3, 5]
+    assert stored["stage"].tolist() == ["warm-up", "warm-up", "sparse"]
+    chosen = np.unpackbits(stored["chosen"], axis=-1)[..., :10].astype(bool)
+    assert chosen.shape == (3, 2, 2, 300, 10)
+    own = np.arange(300) // 32
+    assert chosen[..., np.arange(300), own].all()
+    assert (chosen.sum(axis=-1) == np.minimum(own + 1, 8)).all()
+    ideal = np.unpackbits(stored["ideal"], axis=-1)[..., :10].astype(bool)
+    late = slice(256, None)
+    hits = (chosen & ideal)[..., late, :].sum(axis=-1) / 8
+    assert hits.mean(axis=(2, 3)) == pytest.approx(stored["block_recall"], abs=1e-5)
