@@ -36,7 +36,8 @@ def block_mass(
     for rows, seen in select.query_chunks(q.shape[2], num_keys, select.CHUNK_QUERIES):
         visible = select.visible_tokens(rows.stop - rows.start, seen, q.device)
         scale = q.shape[3] ** -0.5
-        weights = teacher(q[:, :, rows].to(dtype), k[:, :, :seen].to(dtype), visible, scale)
+        with torch.autocast(q.device.type, enabled=False):
+            weights = teacher(q[:, :, rows].to(dtype), k[:, :, :seen].to(dtype), visible, scale)
         weights = torch.nn.functional.pad(weights, (0, -seen % block_size))
         sums = weights.unflatten(-1, (-1, block_size)).sum(dim=-1)
         mass[:, :, rows, : sums.shape[-1]] = sums

@@ -10,7 +10,7 @@ from learning_models import VOCABULARY, random_ids, token_sets, torch_model
 from msa_ref import selection
 from msa_ref.data import needle as numpy_rules
 from msa_ref.dense import attention_weights
-from msa_ref.learning import evaluate, explorer_data, index_branch, needles, recall, records
+from msa_ref.learning import data, evaluate, explorer_data, index_branch, needles, recall, records
 from msa_ref.learning.rules import Rule, all_rules, window_scores
 from msa_ref.learning.smollm2 import AttentionInput, attend_dense
 
@@ -97,8 +97,6 @@ def test_the_oracle_of_mass_recalls_everything(model, branches):
 
 
 def data_of(length):
-    from msa_ref.learning import data
-
     return data.held_out_texts(token_sets(), per_set=2, length=length)
 
 
@@ -212,3 +210,33 @@ def test_a_record_counts_repeated_steps_once(tmp_path):
     assert len(thinned) == records.LOG_LINES
     assert thinned[-1]["step"] == 999
     assert 0.3 < thinned[5]["kl"] < 0.7
+
+
+def test_a_record_is_made_of_what_the_runs_left(tmp_path):
+    run, joint, tokens = (tmp_path / name for name in ("run", "joint", "tokens"))
+    for folder in (run, joint):
+        folder.mkdir()
+    data.save_tokens({"train_code": np.arange(9, dtype=np.uint16)}, tokens, {"tokenizer": "none"})
+    recalls = {"step": 0, "score_recall": [0.25, 0.75], "block_recall": [0.5, 0.5]}
+    log = "\n".join(map(json.dumps, [recalls, {"step": 0, "kl": 2.0, "stage": "warm-up"}]))
+    for path in (run / "log.jsonl", joint / "seed1.jsonl", joint / "cold.jsonl"):
+        path.write_text(log)
+    (run / "run.json").write_text('{"seed": 0}')
+    parts = {
+        name: [{"method": "dense"}] for name in ("recall", "agreement", "perplexity", "needles")
+    }
+    texts = {"seconds": {}, "texts": ["held_code"]}
+    (run / "evaluation.json").write_text(json.dumps(parts | texts))
+    (joint / "joint.json").write_text('[{"run": "dense", "steps": 1}]')
+    for number in (0, 1):
+        (run / f"index_{number}.safetensors").write_bytes(b"weights")
+    record = records.make_record(run, joint, tokens, "a GPU", {"torch": "2"})
+    records.write_record(record, tmp_path / "learning.json")
+    read = json.loads((tmp_path / "learning.json").read_text())
+    assert read["header"]["gpu"] == "a GPU"
+    assert read["header"]["tokens"]["sets"]["train_code"]["tokens"] == 9
+    assert len(read["header"]["index"]["index_1.safetensors"]) == 64
+    assert read["recall_curve"] == [recalls]
+    assert read["training"] == [{"step": 0, "kl": 2.0, "stage": "warm-up"}]
+    assert [short["name"] for short in read["short_runs"]] == ["seed1", "cold"]
+    assert read["joint"] == [{"run": "dense", "steps": 1}]
