@@ -14,12 +14,13 @@ import msa_ref
 PACKAGE = Path(msa_ref.__file__).parent
 MARK = "# mirrors: "
 MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+LEARNING = {path.stem for path in (PACKAGE / "learning").glob("*.py")} - {"__init__"}
 Function = ast.FunctionDef
 
 
 @functools.cache
 def module_tree(name):
-    """Syntax tree of msa_ref.<name>."""
+    """Syntax tree of msa_ref.<name>, where the name may be learning/<name>."""
     return ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
 
 
@@ -41,7 +42,10 @@ MODULE_NAMES = MODULES.union(*(module_names(module_tree(name)) for name in MODUL
 def find(dotted):
     """The function or method that `msa_ref.module.name` or `msa_ref.module.Class.name` names."""
     package, module, *names = dotted.split(".")
-    if package != "msa_ref" or module not in MODULES or not names:
+    if module == "learning" and names and names[0] in LEARNING:
+        module = f"learning/{names.pop(0)}"
+    known = MODULES | {f"learning/{name}" for name in LEARNING}
+    if package != "msa_ref" or module not in known or not names:
         raise LookupError(f"{dotted}: takes msa_ref.module.function or msa_ref.module.Class.method")
     node = module_tree(module)
     for name in names:

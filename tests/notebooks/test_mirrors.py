@@ -133,6 +133,13 @@ def test_a_mirror_of_nothing_is_refused(dotted):
         mirrors.difference(f"{mirrors.MARK}{dotted}\ndef f():\n    pass\n")
 
 
+def test_a_piece_of_learning_is_found_by_its_dotted_name():
+    found = mirrors.find("msa_ref.learning.loss.teacher")
+    assert found.name == "teacher"
+    with pytest.raises(LookupError):
+        mirrors.find("msa_ref.learning.nowhere.teacher")
+
+
 def test_a_mirror_cell_holds_one_function():
     with pytest.raises(ValueError, match="one `def`"):
         mirrors.shown(CELL + "print(1)\n")

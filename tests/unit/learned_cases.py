@@ -64,3 +64,53 @@ def progress_arrays():
 
 READING = data.unpack_reading(reading_arrays())
 PROGRESS = data.unpack_progress(progress_arrays())
+
+SETTINGS = [(32, 8), (32, 32), (128, 8)]
+
+
+def made_record():
+    """A record of two methods, four layers and three texts; numbers that tell which is which."""
+    rows = [
+        {"method": name, "block_size": size, "top_k": k, "budget": size * k}
+        for name in ("window", "learned")
+        for size, k in SETTINGS
+    ]
+    recall = [row | {"score_recall": [0.1 * layer for layer in range(4)]} for row in rows]
+    ratios = [row | {"ratio": 1 + 10 / row["budget"]} for row in rows]
+    perplexity = [
+        row | {"ratio_interval": [row["ratio"] - 0.01, row["ratio"] + 0.02]} for row in ratios
+    ]
+    needles = [
+        row | {"length": length, "right": row["budget"] // 32, "of": 40, "interval": [0.1, 0.9]}
+        for row in rows
+        for length in (1024, 4096)
+    ]
+    dense = {"method": "dense", "block_size": None, "top_k": None, "budget": None}
+    needles += [
+        dense | {"length": n, "right": 38, "of": 40, "interval": [0.8, 1]} for n in (1024, 4096)
+    ]
+    joint = [
+        {"run": "dense", "lm_curve": [3.0, 2.0], "lm_after": [2.0, 2.5, 3.0]},
+        {"run": "msa", "lm_curve": [3.5] * 20, "lm_after": [2.02, 2.525, 3.03]},
+    ]
+    return {
+        "recall_curve": [
+            {"step": step, "score_recall": [0.2, 0.4], "block_recall": [0.1, 0.3]}
+            for step in (0, 50)
+        ],
+        "recall": recall,
+        "perplexity": [dense | {"ratio": 1.0, "ratio_interval": [1, 1]}, *perplexity],
+        "needles": needles,
+        "agreement": [
+            {"block_size": 128, "top_k": 8, "groups": [0.5, 0.6], "neighbours": [0.3]}
+            | {"first_block": [0.9, 0.8], "chance": 0.25}
+        ],
+        "joint": joint,
+        "short_runs": [
+            {
+                "name": name,
+                "curve": [{"step": 0, "score_recall": 0.3}, {"step": 9, "score_recall": last}],
+            }
+            for name, last in (("seed1", 0.8), ("seed2", 0.9), ("cold", 0.5))
+        ],
+    }

@@ -1,0 +1,86 @@
+"""Figures of the learning record: what each line of them shows."""
+
+import numpy as np
+import pytest
+from learned_cases import made_record
+
+from msa_ref.viz import learned
+from msa_ref.viz.explorer import new_figure, to_png
+
+RECORD = made_record()
+
+
+@pytest.fixture
+def axes():
+    """An axes that is drawn at the end."""
+    figure = new_figure(4, 3)
+    yield figure.add_subplot()
+    assert to_png(figure).startswith(b"\x89PNG")
+
+
+def line(axes, label):
+    """x and y of the line with this label."""
+    (found,) = [line for line in axes.get_lines() if line.get_label() == label]
+    return np.asarray(found.get_xdata()).tolist(), np.asarray(found.get_ydata()).tolist()
+
+
+def test_rows_are_found_by_their_values_and_dense_has_no_budget():
+    found = learned.find(RECORD["perplexity"], block_size=32, top_k=8)
+    assert [row["method"] for row in found] == ["window", "learned"]
+    assert learned.methods(RECORD["perplexity"]) == ["learned", "window"]
+
+
+def test_the_curve_of_recall_has_every_layer_and_their_mean(axes):
+    learned.draw_recall_curve(axes, RECORD, "block_recall")
+    drawn = [line.get_ydata().tolist() for line in axes.get_lines()]
+    assert drawn == [[0.1, 0.1], [0.3, 0.3], [pytest.approx(0.2)] * 2]
+
+
+def test_recall_by_layer_has_a_line_a_method(axes):
+    learned.draw_by_layer(axes, RECORD, block_size=128, top_k=8)
+    for label in ("learned index", "window"):
+        assert line(axes, label)[1] == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+def test_budgets_ascend_and_the_bars_reach_the_interval(axes):
+    rows = learned.find(RECORD["perplexity"], block_size=32)
+    learned.draw_budgets(axes, rows, "ratio", "ratio_interval")
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["256", "1024"]
+    for container in axes.containers:
+        middle, _, (bars,) = container
+        assert np.log2(middle.get_xdata()).round().tolist() == [8, 10]
+        for value, segment in zip(middle.get_ydata(), bars.get_segments()):
+            assert segment[:, 1] == pytest.approx([value - 0.01, value + 0.02])
+
+
+def test_needles_are_shares_of_those_tried():
+    rows = learned.needle_rows(RECORD, 4096, 32)
+    assert [row["share"] for row in rows] == [8 / 40, 32 / 40] * 2
+    assert learned.dense_share(RECORD, 1024) == 38 / 40
+
+
+def test_a_run_is_drawn_in_points_of_a_few_steps(axes):
+    for run in RECORD["joint"]:
+        learned.draw_run(axes, run)
+    assert line(axes, "dense") == ([1.0], [2.5])
+    assert line(axes, "msa") == ([4.0, 12.0], [3.5, 3.5])
+
+
+def test_the_change_of_loss_is_of_the_same_texts():
+    mean, low, high = learned.loss_change(RECORD, "msa")
+    assert mean == pytest.approx(1)
+    assert high - mean == pytest.approx(mean - low) == pytest.approx(2 * 0.2 / 3**0.5)
+
+
+def test_short_runs_are_told_apart_and_named_once(axes):
+    learned.draw_short_runs(axes, RECORD)
+    assert axes.get_legend_handles_labels()[1] == ["warm-up, by seed", "no warm-up"]
+    assert line(axes, "no warm-up") == ([0, 9], [0.3, 0.5])
+    assert len(axes.get_lines()) == 3
+
+
+def test_agreement_begins_with_the_second_layer_for_neighbours(axes):
+    learned.draw_agreement(axes, RECORD, block_size=128, top_k=8)
+    assert line(axes, "two groups") == ([0, 1], [0.5, 0.6])
+    assert line(axes, "layer before") == ([1], [0.3])
+    assert line(axes, "chance")[1] == [0.25, 0.25]
