@@ -52,10 +52,11 @@ def methods(rows: list[dict]) -> list[str]:
 
 
 def draw_recall_curve(axes: Axes, record: dict, share: str) -> None:
-    """`share` (score_recall or block_recall) by training step: every layer, and their mean."""
+    """`share` (score_recall or block_recall) by step: mean of the layers, worst and best."""
     steps = [row["step"] for row in record["recall_curve"]]
     layers = np.array([row[share] for row in record["recall_curve"]])
-    axes.plot(steps, layers, color=palette.GREY, linewidth=0.5)
+    band = layers.min(axis=1), layers.max(axis=1)
+    axes.fill_between(steps, *band, color=palette.VISIBLE, alpha=0.3, linewidth=0)
     axes.plot(steps, layers.mean(axis=1), "o-", color=palette.CHOSEN, markersize=4)
     axes.set_xscale("symlog", linthresh=10)
     axes.set(ylim=(0, 1.02), xlabel="training step", ylabel=share.replace("_", " "))

@@ -32,7 +32,7 @@ LOOKS = {
     Outcome.FUTURE: f"color:{palette.GREY};background:{palette.HIDDEN}",
 }
 LEGEND = "✓ chosen, one of the best · + chosen, not one of the best · ✗ missed"
-PAGE = "line-height:1.45;font-size:12px;max-width:70em;overflow-wrap:anywhere"
+PAGE = "line-height:1.35;font-size:11px;max-width:84em;overflow-wrap:anywhere"
 QUERY = f"background:{palette.FORCED};color:{palette.INK};outline:2px solid {palette.INK}"
 
 

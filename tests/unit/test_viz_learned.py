@@ -30,10 +30,14 @@ def test_rows_are_found_by_their_values_and_dense_has_no_budget():
     assert learned.methods(RECORD["perplexity"]) == ["learned", "window"]
 
 
-def test_the_curve_of_recall_has_every_layer_and_their_mean(axes):
+def test_the_curve_of_recall_is_the_layers_mean_in_their_band(axes):
     learned.draw_recall_curve(axes, RECORD, "block_recall")
-    drawn = [line.get_ydata().tolist() for line in axes.get_lines()]
-    assert drawn == [[0.1, 0.1], [0.3, 0.3], [pytest.approx(0.2)] * 2]
+    (mean,) = axes.get_lines()
+    assert list(mean.get_xdata()) == [0, 50]
+    assert mean.get_ydata().tolist() == [pytest.approx(0.2)] * 2
+    (band,) = axes.collections
+    corners = band.get_paths()[0].vertices
+    assert sorted(set(corners[:, 1])) == [0.1, 0.3]
 
 
 def test_recall_by_layer_has_a_line_a_method(axes):
