@@ -112,9 +112,9 @@ def teacher(
     """
     grouped = q.unflatten(1, (k.shape[1], -1))
     # One product per group with its heads' rows end to end: k is not copied for every head.
-    scores = (grouped.flatten(2, 3) @ k.mT * scale).unflatten(2, grouped.shape[2:4])
+    scores = (scale * grouped.flatten(2, 3) @ k.mT).unflatten(2, grouped.shape[2:4])
     support = support if support.ndim == 2 else support[:, :, None]
-    return log_softmax(scores, support).exp().mean(dim=2)
+    return scores.masked_fill(~support, -torch.inf).softmax(dim=-1).mean(dim=2)
 
 
 def log_softmax(scores: Float[Tensor, "*rows S"], support: Bool[Tensor, "*rows S"]):

@@ -232,10 +232,15 @@ class TextExplorer(Explorer):
         self.page.value = self.text(**self.values)
 
 
-def explorer(reading: data.Reading | None = None) -> TextExplorer:
-    """The explorer: one token of the text, one layer, one group, k blocks."""
+def explorer(reading: data.Reading | None = None, **opening: int) -> TextExplorer:
+    """The explorer: one token of the text, one layer, one group, k blocks.
+
+    It opens on the last token unless `opening` gives the first values of some of the four.
+    """
     reading = shipped() if reading is None else reading
     layers, last = reading.layers.tolist(), len(reading.words) - 1
+    begin = {"position": last, "layer": layers[len(layers) // 2], "group": 0, "top_k": 8} | opening
+    largest = min(16, reading.rank.shape[-1])
     follow = (
         lambda **chosen: render(**chosen, reading=reading),
         lambda **chosen: words(**chosen, reading=reading),
@@ -244,8 +249,8 @@ def explorer(reading: data.Reading | None = None) -> TextExplorer:
     return TextExplorer(
         "Text explorer",
         *follow,
-        position=slider("query (token)", last, 0, last),
-        layer=choice("layer", layers, layers[len(layers) // 2]),
-        group=slider("group", 0, 0, reading.rank.shape[1] - 1),
-        top_k=slider("k, blocks read", 8, 1, min(16, reading.rank.shape[-1])),
+        position=slider("query (token)", begin["position"], 0, last),
+        layer=choice("layer", layers, begin["layer"]),
+        group=slider("group", begin["group"], 0, reading.rank.shape[1] - 1),
+        top_k=slider("k, blocks read", min(begin["top_k"], largest), 1, largest),
     )

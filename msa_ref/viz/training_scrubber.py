@@ -117,7 +117,7 @@ def explorer(progress: data.Progress | None = None) -> Explorer:
         "Training scrubber",
         lambda **chosen: render(**chosen, progress=progress),
         lambda **chosen: words(**chosen, progress=progress),
-        snapshot=choice("snapshot", moments, len(moments) // 2),
+        snapshot=choice("snapshot", moments, len(moments) // 4),
         layer=choice("layer", layers, layers[-1]),
         group=slider("group", 1, 0, progress.best.shape[1] - 1),
     )

@@ -118,6 +118,17 @@ def test_every_extreme_can_be_drawn():
         assert to_png(figure).startswith(b"\x89PNG")
 
 
+def test_it_opens_where_it_is_told_to():
+    assert text_explorer.explorer(READING).values == {
+        "position": 44,
+        "layer": 7,
+        "group": 0,
+        "top_k": 6,
+    }
+    told = {"position": 9, "layer": 2, "group": 1, "top_k": 2}
+    assert text_explorer.explorer(READING, **told).values == told
+
+
 def test_every_control_moves_text_picture_and_words():
     shell = text_explorer.explorer(READING)
     assert shell.children[0] is shell.page
