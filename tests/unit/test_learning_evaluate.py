@@ -223,14 +223,15 @@ def test_a_record_is_made_of_what_the_runs_left(tmp_path):
         path.write_text(log)
     (run / "run.json").write_text('{"seed": 0}')
     parts = {
-        name: [{"method": "dense"}] for name in ("recall", "agreement", "perplexity", "needles")
+        name: [{"method": "learned"}] for name in ("recall", "agreement", "perplexity", "needles")
     }
     texts = {"seconds": {}, "texts": ["held_code"]}
     (run / "evaluation.json").write_text(json.dumps(parts | texts))
     (joint / "joint.json").write_text('[{"run": "dense", "steps": 1}]')
     for number in (0, 1):
         (run / f"index_{number}.safetensors").write_bytes(b"weights")
-    record = records.make_record(run, joint, tokens, "a GPU", {"torch": "2"})
+    about = {"gpu": "a GPU", "versions": {"torch": "2"}}
+    record = records.make_record(run, joint, tokens, about)
     records.write_record(record, tmp_path / "learning.json")
     read = json.loads((tmp_path / "learning.json").read_text())
     assert read["header"]["gpu"] == "a GPU"
@@ -240,3 +241,13 @@ def test_a_record_is_made_of_what_the_runs_left(tmp_path):
     assert read["training"] == [{"step": 0, "kl": 2.0, "stage": "warm-up"}]
     assert [short["name"] for short in read["short_runs"]] == ["seed1", "cold"]
     assert read["joint"] == [{"run": "dense", "steps": 1}]
+    assert read["header"]["missing"] == ["perplexity: 1 of 2 rows, cut by the time limit"]
+
+    (joint / "joint.json").unlink()
+    (joint / "seed1.jsonl").unlink()
+    (joint / "cold.jsonl").unlink()
+    for folder in (joint, None):
+        record = records.make_record(run, folder, tokens, about)
+        assert record["joint"] == record["short_runs"] == []
+        missing = ["short_runs: not run", "joint: not run"]
+        assert record["header"]["missing"][:2] == missing
