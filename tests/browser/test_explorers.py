@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-# The cost dial, and the block-selection explorer with its linked views.
-LESSONS = ["01_what_a_million_tokens_cost", "06_choosing_k"]
+# The cost dial, the block-selection explorer with its linked views, and the two of training: the
+# scrubber, and the explorer with a text on top.
+LESSONS = ["01_what_a_million_tokens_cost", "06_choosing_k", "09_teaching_the_index"]
 
 CONNECT_MS = 60_000
 RUN_MS = 120_000
@@ -75,10 +76,8 @@ def press_an_arrow(handle):
     handle.press("ArrowLeft" if at_the_end else "ArrowRight")
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
-def test_an_arrow_key_moves_picture_and_words(lab, page, faults, lesson):
-    open_and_run(page, lab, lesson)
-    explorer = page.locator(".widget-vbox:has(img):has([role=slider])").first
+def check_that_an_arrow_moves_it(page, explorer):
+    """One step of the first slider changes the picture, the sentence and the text, if any."""
     explorer.scroll_into_view_if_needed()
     image = explorer.locator("img")
     sentence = explorer.locator(".widget-html-content").last
@@ -90,6 +89,8 @@ def test_an_arrow_key_moves_picture_and_words(lab, page, faults, lesson):
     assert all(label.strip() for label in labels)
 
     picture, words = image.evaluate(PICTURE), sentence.inner_text()
+    texts = explorer.get_by_role("region", name="the text")
+    lit = [text.inner_html() for text in texts.all()]
     assert picture.startswith(PNG)
     assert words.startswith("In words.")
 
@@ -105,4 +106,16 @@ def test_an_arrow_key_moves_picture_and_words(lab, page, faults, lesson):
     assert moved.startswith(PNG)
     assert moved != picture
     assert sentence.inner_text() != words
+    assert not set(lit) & {text.inner_html() for text in texts.all()}
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_an_arrow_key_moves_picture_and_words(lab, page, faults, lesson):
+    open_and_run(page, lab, lesson)
+    explorers = page.locator(".widget-vbox:has(img):has([role=slider])").all()
+    for explorer in explorers:
+        check_that_an_arrow_moves_it(page, explorer)
+    assert explorers
+    texts = page.get_by_role("region", name="the text").count()
+    assert texts == (lesson == "09_teaching_the_index")
     assert faults == []

@@ -9,9 +9,10 @@ import nbformat
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-NUMBERS = [f"{n:02d}" for n in (*range(9), *range(10, 16))]  # 09 is still to come
+NUMBERS = [f"{n:02d}" for n in range(16)]
 NUM_LESSONS = len(NUMBERS)
 IN_TRITON = {"10", "11", "12", "13"}
+IN_TORCH = {"09"} | IN_TRITON
 
 LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("[0-9][0-9]_*.ipynb"))

@@ -9,7 +9,7 @@ import sys
 import course
 import pytest
 
-MAX_SECONDS, MAX_SECONDS_IN_TRITON = 15, 25
+MAX_SECONDS, MAX_SECONDS_IN_TORCH = 15, 25
 TOOL = course.lessons_tool()
 
 
@@ -21,8 +21,8 @@ def record():
 def test_every_lesson_was_measured_and_is_quick_enough(record):
     assert list(record["seconds"]) == [path.stem for path in course.LESSONS]
     for path in course.LESSONS:
-        in_triton = course.number(path) in course.IN_TRITON
-        limit = MAX_SECONDS_IN_TRITON if in_triton else MAX_SECONDS
+        in_torch = course.number(path) in course.IN_TORCH
+        limit = MAX_SECONDS_IN_TORCH if in_torch else MAX_SECONDS
         assert record["seconds"][path.stem] <= limit, path.stem
 
 

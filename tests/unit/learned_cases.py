@@ -89,10 +89,6 @@ def made_record():
     needles += [
         dense | {"length": n, "right": 38, "of": 40, "interval": [0.8, 1]} for n in (1024, 4096)
     ]
-    joint = [
-        {"run": "dense", "lm_curve": [3.0, 2.0], "lm_after": [2.0, 2.5, 3.0]},
-        {"run": "msa", "lm_curve": [3.5] * 20, "lm_after": [2.02, 2.525, 3.03]},
-    ]
     return {
         "recall_curve": [
             {"step": step, "score_recall": [0.2, 0.4], "block_recall": [0.1, 0.3]}
@@ -104,13 +100,5 @@ def made_record():
         "agreement": [
             {"block_size": 128, "top_k": 8, "groups": [0.5, 0.6], "neighbours": [0.3]}
             | {"first_block": [0.9, 0.8], "chance": 0.25}
-        ],
-        "joint": joint,
-        "short_runs": [
-            {
-                "name": name,
-                "curve": [{"step": 0, "score_recall": 0.3}, {"step": 9, "score_recall": last}],
-            }
-            for name, last in (("seed1", 0.8), ("seed2", 0.9), ("cold", 0.5))
         ],
     }

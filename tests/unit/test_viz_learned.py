@@ -48,7 +48,8 @@ def test_recall_by_layer_has_a_line_a_method(axes):
 
 def test_budgets_ascend_and_the_bars_reach_the_interval(axes):
     rows = learned.find(RECORD["perplexity"], block_size=32)
-    learned.draw_budgets(axes, rows, "ratio", "ratio_interval")
+    learned.draw_methods(axes, rows, "ratio", "ratio_interval", across="budget")
+    assert axes.get_xlabel() == "budget (tokens)"
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["256", "1024"]
     for container in axes.containers:
         middle, _, (bars,) = container
@@ -58,29 +59,19 @@ def test_budgets_ascend_and_the_bars_reach_the_interval(axes):
 
 
 def test_needles_are_shares_of_those_tried():
-    rows = learned.needle_rows(RECORD, 4096, 32)
+    rows = learned.needle_rows(RECORD, length=4096, block_size=32)
     assert [row["share"] for row in rows] == [8 / 40, 32 / 40] * 2
-    assert learned.dense_share(RECORD, 1024) == 38 / 40
+    (dense,) = learned.needle_rows(RECORD, length=1024, method="dense")
+    assert dense["share"] == 38 / 40
 
 
-def test_a_run_is_drawn_in_points_of_a_few_steps(axes):
-    for run in RECORD["joint"]:
-        learned.draw_run(axes, run)
-    assert line(axes, "dense") == ([1.0], [2.5])
-    assert line(axes, "msa") == ([4.0, 12.0], [3.5, 3.5])
-
-
-def test_the_change_of_loss_is_of_the_same_texts():
-    mean, low, high = learned.loss_change(RECORD, "msa")
-    assert mean == pytest.approx(1)
-    assert high - mean == pytest.approx(mean - low) == pytest.approx(2 * 0.2 / 3**0.5)
-
-
-def test_short_runs_are_told_apart_and_named_once(axes):
-    learned.draw_short_runs(axes, RECORD)
-    assert axes.get_legend_handles_labels()[1] == ["warm-up, by seed", "no warm-up"]
-    assert line(axes, "no warm-up") == ([0, 9], [0.3, 0.5])
-    assert len(axes.get_lines()) == 3
+def test_needles_are_drawn_across_lengths_as_well(axes):
+    rows = learned.needle_rows(RECORD, block_size=128, top_k=8)
+    learned.draw_methods(axes, rows, "share", "interval", across="length")
+    assert axes.get_xlabel() == "length (tokens)"
+    for container in axes.containers:
+        assert np.log2(container[0].get_xdata()).round().tolist() == [10, 12]
+        assert container[0].get_ydata().tolist() == [32 / 40] * 2
 
 
 def test_agreement_begins_with_the_second_layer_for_neighbours(axes):
