@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from msa_ref.learning import select, sparse
-from msa_ref.learning.loss import index_kl
+from msa_ref.learning import sparse
 from msa_ref.learning.smollm2 import AttentionInput, attend_dense, index_lanes
+from msa_ref.learning.teaching import teach
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor, nn
-
-CHUNK = 512
 
 
 class WarmUp:
@@ -32,10 +30,9 @@ class WarmUp:
 
     def __call__(self, inputs: AttentionInput) -> Float[Tensor, "B Hq T d"]:
         with torch.enable_grad():
-            index_q, index_k = index_lanes(self.branches, inputs)
-            loss = index_kl(index_q, index_k, inputs.q, inputs.k, block_size=1, chunk=CHUNK)
-            loss.backward()
-        self.losses.append(loss.detach())
+            lesson = teach(*index_lanes(self.branches, inputs), inputs.q, inputs.k)
+            lesson.kl.backward()
+        self.losses.append(lesson.kl.detach())
         return attend_dense(inputs)
 
 
@@ -44,23 +41,15 @@ class SparseLearning:
 
     def __init__(self, branches: nn.ModuleList, *, block_size: int, top_k: int):
         self.branches, self.losses = branches, []
-        self.block_size, self.top_k = block_size, top_k
+        self.sizes = {"block_size": block_size, "top_k": top_k}
 
     def __call__(self, inputs: AttentionInput) -> Float[Tensor, "B Hq T d"]:
         with torch.enable_grad():
-            loss, out = self.attend(inputs, detach=True)
-            loss.backward()
-        self.losses.append(loss.detach())
-        return out
-
-    def attend(self, inputs: AttentionInput, *, detach: bool):
-        """The layer's loss, not yet backward, and its output."""
-        index_q, index_k = index_lanes(self.branches, inputs, detach=detach)
-        block_size, top_k = self.block_size, self.top_k
-        chosen = select.select_blocks(index_q, index_k, block_size=block_size, top_k=top_k)
-        q, k, v = inputs.q, inputs.k, inputs.v
-        loss = index_kl(index_q, index_k, q, k, chosen, block_size=block_size, chunk=CHUNK)
-        return loss, sparse.attention(q, k, v, chosen, block_size=block_size)
+            index = index_lanes(self.branches, inputs)
+            lesson = teach(*index, inputs.q, inputs.k, inputs.v, **self.sizes)
+            lesson.kl.backward()
+        self.losses.append(lesson.kl.detach())
+        return lesson.out
 
 
 class JointLearning(SparseLearning):
@@ -75,6 +64,8 @@ class JointLearning(SparseLearning):
         self.detach = detach
 
     def __call__(self, inputs: AttentionInput) -> Float[Tensor, "B Hq T d"]:
-        loss, out = self.attend(inputs, detach=self.detach)
-        self.losses.append(loss)
-        return out
+        index = index_lanes(self.branches, inputs, detach=self.detach)
+        q, k, v = inputs.q, inputs.k, inputs.v
+        lesson = teach(*index, q, k, **self.sizes)
+        self.losses.append(lesson.kl)
+        return sparse.attention(q, k, v, lesson.selection, block_size=self.sizes["block_size"])
