@@ -35,6 +35,12 @@ def latest(folder: Path) -> Path | None:
     return max(folder.glob(PATTERN), default=None)
 
 
+def planned_steps(folder: Path) -> int | None:
+    """How many steps the run in `folder` is to take in all, None without a checkpoint."""
+    path = latest(folder)
+    return None if path is None else load(path, config={}, device="cpu")["config"]["steps"]
+
+
 def load(path: Path, *, config: dict, device: str) -> dict:
     """The state of a checkpoint. Cut short, foreign, or of another config: ValueError."""
     try:

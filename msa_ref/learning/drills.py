@@ -1,6 +1,6 @@
-"""Recall drills: facts put into real text and asked for later, so that looking back pays off.
+"""Recall drills: real text in which facts and passages come again, so that looking back pays off.
 
-A tenth of the training mix. Names, phrasings and kinds of answers are others than those of the
+A quarter of the training mix. Names, phrasings and kinds of answers are others than those of the
 needles that the evaluation hides (`msa_ref.learning.needles`).
 """
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from jaxtyping import Int
 
 DRILL_TOKENS = 8192
-STRIDE = 160  # about so many tokens of real text between a fact and a question
+STRIDE = 64  # about so many tokens of new text between two things that come again
+PASSAGE = 96  # the most tokens that are copied word for word
+FACTS_SHARE = 0.6  # of what comes again; the rest are passages
 NAMES = [
     "Amira",
     "Bruno",
@@ -117,19 +119,28 @@ def make_drill(
     filler: Int[np.ndarray, " n"],
     rng: np.random.Generator,
 ) -> Int[np.ndarray, " n"]:
-    """DRILL_TOKENS tokens of real text with a new fact, then an old one again, every STRIDE.
+    """DRILL_TOKENS tokens of real text; after every STRIDE a new fact, and something again.
 
-    How far back the repeated fact lies is drawn on a logarithmic scale: near and far alike.
+    That is an old fact, or a passage copied. How far back it lies is drawn on a logarithmic
+    scale: near and far alike.
     """
     start = rng.integers(len(filler) - DRILL_TOKENS)
-    pieces, facts, length = [], [], 0
-    while length < DRILL_TOKENS:
+    facts, text = [], np.zeros(0, np.int64)
+    while len(text) < DRILL_TOKENS:
         stop = start + int(rng.integers(STRIDE // 2, STRIDE * 3 // 2))
-        facts.append(make_fact(rng))
-        back = int(np.exp(rng.uniform(0, np.log(len(facts))))) if rng.random() < 0.9 else 1
-        new, old = facts[-1], facts[-min(back, len(facts))]
-        pieces += [filler[start:stop], encode(f"\n\n{new[0]}{new[1]}.\n\n")]
-        pieces += [filler[stop : stop + STRIDE // 2], encode(f"\n\n{old[0]}{old[1]}.\n\n")]
+        facts.append(encode("\n\n{}{}.\n\n".format(*make_fact(rng))))
+        text = np.concatenate([text, filler[start:stop], facts[-1]])
+        text = np.concatenate([text, filler[stop : stop + STRIDE // 2]])
         start = stop + STRIDE // 2
-        length = sum(map(len, pieces))
-    return np.concatenate(pieces)[:DRILL_TOKENS]
+        if rng.random() < FACTS_SHARE:
+            again = facts[-log_uniform(rng, len(facts))]
+        else:
+            first = max(0, len(text) - PASSAGE - log_uniform(rng, len(text)))
+            again = text[first : first + int(rng.integers(PASSAGE // 3, PASSAGE))]
+        text = np.concatenate([text, again])
+    return text[:DRILL_TOKENS]
+
+
+def log_uniform(rng: np.random.Generator, most: int) -> int:
+    """A whole number from 1 to `most`, small and large ones alike."""
+    return min(most, int(np.exp(rng.uniform(0, np.log(most + 1)))))

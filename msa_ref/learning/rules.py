@@ -32,6 +32,10 @@ class Rule(NamedTuple):
     def choose(self, inputs: AttentionInput, *, block_size: int, top_k: int):
         """The selection [B,Hkv,T,k] of one layer."""
         scores = self.scores(inputs, block_size)
+        return self.best(scores, inputs, block_size=block_size, top_k=top_k)
+
+    def best(self, scores: Tensor, inputs: AttentionInput, *, block_size: int, top_k: int):
+        """The same from scores at hand, which serve every `top_k`."""
         sizes = {"top_k": top_k, "block_size": block_size, "num_keys": inputs.k.shape[2]}
         return select.best_blocks(scores, init_blocks=self.init_blocks, **sizes)
 

@@ -4,7 +4,8 @@
 
 A run killed at any time goes on from its last checkpoint when it is started again with the same
 arguments; the same seed gives the same curve. `--minutes` in the place of `--steps` times a few
-steps first and takes as many as fit. Leaves log.jsonl, index_0/1.safetensors and snapshots.npz.
+steps first and takes as many as fit, unless a checkpoint knows how many it was to be.
+Leaves log.jsonl, index_0/1.safetensors, run.json and snapshots.npz.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def main():
     config, seed = CONFIGS[arguments.config], arguments.seed
     tokens, _ = data.load_tokens(arguments.tokens)
     model = load_model(smollm2.SmolLM2(arguments.weights))
-    steps = arguments.steps or steps_within(arguments.minutes, model, tokens, config, seed)
+    steps = arguments.steps or checkpoints.planned_steps(arguments.out)
+    steps = steps or steps_within(arguments.minutes, model, tokens, config, seed)
     run(Training(model, tokens, config, seed=seed, steps=steps), arguments.out)
 
 

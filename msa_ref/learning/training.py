@@ -20,7 +20,7 @@ from msa_ref.learning.select import select_blocks
 from msa_ref.learning.smollm2 import AttentionInput, SmolLM2, attend_dense, index_lanes
 
 RAMP = 20  # steps until the learning rate is full
-DECAY_SHARE = 0.3  # the share of a stage's steps over which it falls to nothing
+DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Config:
     budgets: tuple[int, ...] = (1024, 256, 2048, 512)
     learning_rate: float = 6e-3
     sparse_learning_rate: float = 1e-3
-    warm_up_share: float = 0.75  # of the steps; the rest learns on its own selection
-    code_share: float = 0.65
-    prose_share: float = 0.25
-    drill_share: float = 0.10
+    warm_up_share: float = 0.85  # of the steps; the rest learns on its own selection
+    code_share: float = 0.55
+    prose_share: float = 0.20
+    drill_share: float = 0.25
     recall_length: int = 4096
     recall_block: int = 128
     recall_top_k: int = 8

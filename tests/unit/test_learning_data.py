@@ -114,18 +114,28 @@ def test_bad_texts_are_refused():
         data.draw_batch({"short": np.arange(7)}, {"short": 1}, rng, count=1, length=8)
 
 
-def test_drills_ask_again_for_what_they_told():
-    filler = encode("lorem ipsum " * 3000)
+def test_drills_tell_facts_and_passages_again():
+    """With a filler whose tokens are all different, what stands there twice was repeated."""
+    filler = np.arange(1000, 40_000)
     text = drills.make_drill(encode, filler, np.random.default_rng(3))
     assert len(text) == drills.DRILL_TOKENS
-    lines = bytes(text.astype(np.uint8)).decode().split("\n\n")[1::2]
-    told, asked = lines[0::2], lines[1::2]
-    assert len(asked) > 10
-    seen = set()
-    for fact, question in zip(told, asked[:-1]):
-        seen.add(fact)
-        assert question in seen
-    assert any(told.index(q) < place - 3 for place, q in enumerate(asked[:-1]))
+    _, first, count = np.unique(text[text >= 1000], return_index=True, return_counts=True)
+    assert (np.diff(first) > 0).all()  # the filler goes on where it was left
+    assert 0.1 < (count > 1).mean() < 0.4
+    lines = bytes(text[text < 256].astype(np.uint8)).decode().split("\n\n")
+    facts = [line for line in lines if line.endswith(".")]
+    again = [n - facts.index(fact) for n, fact in enumerate(facts) if fact in facts[:n]]
+    assert 0.25 < len(again) / len(facts) < 0.6
+    assert min(again) < 4
+    assert max(again) > 20
+
+
+def test_back_is_drawn_near_and_far_alike():
+    rng = np.random.default_rng(0)
+    drawn = np.array([drills.log_uniform(rng, 1000) for _ in range(4000)])
+    assert (drawn.min(), drawn.max()) == (1, pytest.approx(1000, abs=20))
+    shares = [((drawn >= low) & (drawn < 10 * low)).mean() for low in (1, 10, 100)]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.04)
 
 
 def test_drills_are_no_needles():

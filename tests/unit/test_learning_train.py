@@ -121,11 +121,12 @@ def test_the_stages_and_rates_of_a_run(model):
     for training.step in range(200):
         seen.append((training.stage(), training.learning_rate()))
     stages, rates = zip(*seen)
-    assert stages == ("warm-up",) * 150 + ("sparse",) * 50
+    assert stages == ("warm-up",) * 170 + ("sparse",) * 30
     assert rates[0] == pytest.approx(TINY.learning_rate / 20)
     assert rates[30] == TINY.learning_rate
-    assert max(rates[150:]) == TINY.sparse_learning_rate
-    assert 0 < rates[149] < rates[120] < rates[104]
+    assert 0.7 * TINY.sparse_learning_rate < max(rates[170:]) <= TINY.sparse_learning_rate
+    assert rates[67] == TINY.learning_rate
+    assert 0 < rates[169] < rates[120] < rates[69] < TINY.learning_rate
     assert 0 < rates[199] < 0.1 * TINY.sparse_learning_rate
 
 
@@ -161,6 +162,12 @@ def test_a_killed_run_goes_on_to_the_same_end(model, tmp_path, monkeypatch):
     )
     for a, b in zip(one.parameters(), other.parameters()):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_a_run_by_minutes_goes_on_with_the_steps_it_planned(model, tmp_path):
+    assert checkpoints.planned_steps(tmp_path) is None
+    train.run(new_training(model, steps=3), tmp_path)
+    assert checkpoints.planned_steps(tmp_path) == 3
 
 
 def test_another_seed_is_another_run(model, tmp_path):
