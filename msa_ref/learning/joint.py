@@ -9,6 +9,7 @@ python -m msa_ref.learning.joint --tokens build/tokens --index build/i --out bui
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ from msa_ref.learning.smollm2 import SmolLM2, SparseAttention, attend_dense
 from msa_ref.learning.training import RecallOfLayers
 
 BLOCK_SIZE, TOP_K = 128, 8
-LENGTH, BATCH = 4096, 4
+LENGTH, BATCH = 4096, 2
+TEXTS_AT_ONCE = 4  # of the held-out ones
 TRUNK_RATE, INDEX_RATE, RAMP = 3e-5, 3e-4, 10
 SHARES = {"train_code": 0.7, "train_prose": 0.3}
 # How each run differs: which index it starts from, and whether the KL may reach the trunk.
@@ -57,7 +59,7 @@ def train(model: SmolLM2, branches: nn.ModuleList, tokens: dict, *, steps: int, 
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * share
         optimizer.zero_grad()
-        lm = lm_loss(model, ids, attend)
+        lm = lm_losses(model, ids, attend).mean()
         kl = torch.stack(attend.losses) if run else None
         (lm + kl.sum() if run else lm).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -70,11 +72,12 @@ def train(model: SmolLM2, branches: nn.ModuleList, tokens: dict, *, steps: int, 
     return curves
 
 
-def lm_loss(model: SmolLM2, ids, attend):
-    """Mean nats of the next tokens, the products in bf16 on a GPU."""
+def lm_losses(model: SmolLM2, ids, attend):
+    """Mean nats a token of each text [B], the products in bf16 on a GPU."""
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.device.type == "cuda"):
         logits = model.logits(model(ids, attend)[:, :-1])
-    return functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
+    rows = zip(logits, ids[:, 1:])
+    return torch.stack([functional.cross_entropy(row.float(), after) for row, after in rows])
 
 
 @torch.no_grad()
@@ -84,8 +87,9 @@ def held_out(model: SmolLM2, branches: nn.ModuleList, texts, *, sparse: bool) ->
     attend = attend_dense
     if sparse:
         attend = SparseAttention(branches, block_size=BLOCK_SIZE, top_k=TOP_K)
-    rows = torch.from_numpy(texts).to(device)[:, None]
-    return [round(lm_loss(model, ids, attend).item(), 5) for ids in rows]
+    parts = torch.from_numpy(texts).to(device).split(TEXTS_AT_ONCE)
+    losses = torch.cat([lm_losses(model, ids, attend) for ids in parts])
+    return [round(loss, 5) for loss in losses.tolist()]
 
 
 @torch.no_grad()
@@ -101,10 +105,10 @@ def recall_of(model: SmolLM2, branches: nn.ModuleList, texts) -> float:
 def run_all(source, tokens: dict, paths, *, steps: int, names: list[str], out: Path, device: str):
     """Every run in turn, each from the same start; `out` is written after each."""
     _, texts = data.held_out_texts(tokens, per_set=4, length=LENGTH)
-    results = []
+    start, results = SmolLM2.from_gguf(source), []
     for name in names:
         started, run = time.perf_counter(), RUNS[name]
-        model = SmolLM2.from_gguf(source).to(device)
+        model = copy.deepcopy(start).to(device)
         branches = index_branch.load_index(paths)
         if run and not run["warm"]:
             sizes = model.sizes
