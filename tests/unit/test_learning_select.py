@@ -71,6 +71,19 @@ def test_gradients_of_attention_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(attend, lanes, fast_mode=True)
 
 
+def test_gradients_of_attention_in_bf16_are_near_those_in_float32():
+    made = make_lanes(num_queries=11, num_keys=23)
+    chosen = torch.from_numpy(random_selection(11, 23, 5, 3, batch=3, groups=2))
+    halves = [lane.bfloat16().requires_grad_() for lane in tensors(made.q, made.k, made.v)]
+    floats = [lane.detach().float().requires_grad_() for lane in halves]
+    for lanes in (halves, floats):
+        learning_sparse.attention(*lanes, chosen, block_size=5).square().sum().backward()
+    for half, single in zip(halves, floats):
+        assert half.grad.dtype == torch.bfloat16
+        error = (half.grad.float() - single.grad).norm() / single.grad.norm()
+        assert 0 < error < 0.02
+
+
 def test_what_is_not_selected_is_not_read():
     """Poison in keys and values of blocks that no row of the group chose."""
     lanes = make_lanes(num_queries=8, num_keys=23)
