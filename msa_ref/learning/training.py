@@ -40,8 +40,8 @@ class Config:
     recall_length: int = 4096
     recall_block: int = 128
     recall_top_k: int = 8
-    recall_every: int = 50
-    save_every: int = 100
+    recall_every: int = 100
+    save_every: int = 50
 
 
 CONFIGS = {
