@@ -90,6 +90,38 @@ def learner_selection(index_q, index_k):
     return select_blocks(index_q, index_k, **SMALL)
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_trunk_in_bf16_teaches_nearly_the_same(sparse):
+    """As on a GPU: trunk in bf16, branches and loss in float32."""
+    ids, losses, found = random_ids(2, 40), [], []
+    for model in (torch_model(), torch_model().bfloat16()):
+        branches = new_branches(model)
+        learner = SparseLearning(branches, block_size=8, top_k=4) if sparse else WarmUp(branches)
+        with torch.no_grad():
+            assert model(ids, learner).dtype == model.token_embd.weight.dtype
+        losses.append(torch.stack(learner.losses))
+        found.append(torch.cat([gradient.flatten() for gradient in gradients(branches)]))
+    assert losses[1].dtype == found[1].dtype == torch.float32
+    assert torch.allclose(*losses, rtol=0.1)
+    assert torch.cosine_similarity(*found, dim=0) > 0.97
+
+
+def test_a_trunk_that_learns_in_bf16_gets_its_gradients(model):
+    """As on a GPU: weights in float32, products in bf16 by autocast."""
+    model.requires_grad_(True)
+    branches, ids = new_branches(model), random_ids(1, 40)
+    learner = JointLearning(branches, detach=True, **SMALL)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.logits(model(ids, learner))
+    assert logits.dtype == torch.bfloat16
+    loss = torch.nn.functional.cross_entropy(logits[0, :-1].float(), ids[0, 1:])
+    (loss + torch.stack(learner.losses).sum()).backward()
+    for parameter in (*model.parameters(), *branches.parameters()):
+        assert parameter.grad.dtype == torch.float32
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any()
+
+
 @pytest.mark.parametrize("detach", [True, False])
 def test_losses_reach_their_own_weights_alone(model, detach):
     """LM loss: no gradient for the index. KL: none for the trunk, unless nothing is detached."""
