@@ -120,6 +120,14 @@ def test_v4_shrinks_the_cache_as_published():
     assert pro / (61 * gqa8) == pytest.approx(0.02, abs=0.0005)
 
 
+def test_only_the_released_list_of_layers_gives_v4_pros_figure():
+    """A config without its list of ratios is read as 29 CSA and 32 HCA layers: another model."""
+    read_so = layers.ModelCost(((29, layers.csa(128, top_k=1024)), (32, layers.hca(128))))
+    stored = [model.cache_bytes_per_token() for model in (V32, PRO, read_so)]
+    assert stored[0] / stored[1] == pytest.approx(9.55, abs=0.005)
+    assert stored[0] / stored[2] > 9.8
+
+
 def test_v4_flops_of_a_token_against_v32():
     """The papers say 27 % and 10 %: Flash's 4-bit indexer counts there for less."""
     flash, pro, v32 = (

@@ -95,6 +95,19 @@ def test_each_head_is_normalised_before_the_average():
     torch.testing.assert_close(p.flatten(), torch.tensor([0.25, 0.75], dtype=torch.float64))
 
 
+def test_the_teacher_is_not_dsas():
+    """DSA sums the heads' dense weights and normalises after: on a support that is another p."""
+    q = torch.tensor([[[[0.0]], [[40.0]]]], dtype=torch.float64)
+    k = torch.tensor([[[[0.0], [1.0], [2.0]]]], dtype=torch.float64)
+    support = torch.tensor([[True, True, False]])
+    p = loss.teacher(q, k, support, 1.0).flatten()
+    dense = (q[0, :, 0] @ k[0, 0].T).softmax(-1).sum(0) * support[0]
+    torch.testing.assert_close(p, torch.tensor([0.25, 0.75, 0], dtype=torch.float64))
+    torch.testing.assert_close(
+        dense / dense.sum(), torch.tensor([0.5, 0.5, 0], dtype=torch.float64)
+    )
+
+
 def test_it_is_zero_where_the_index_is_the_attention():
     """One head a group, and that head's queries and keys for the index's."""
     made = make_lanes()
