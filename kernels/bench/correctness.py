@@ -27,18 +27,8 @@ def start_all():
     tests = ROOT / "tests" / "kernels"
     if importlib.util.find_spec("pytest") and tests.is_dir():
         # Without the project's settings: they name plugins that a GPU machine may not have.
-        command = [
-            "-m",
-            "pytest",
-            tests,
-            "-q",
-            "-x",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:benchmark",
-        ]
-        command += ["-c", os.devnull, "--rootdir", ROOT, "--confcutdir", tests]
+        command = ["-m", "pytest", tests, "-q", "-x", "-c", os.devnull, "--rootdir", ROOT]
+        command += ["--confcutdir", tests, "-p", "no:cacheprovider", "-p", "no:benchmark"]
         if importlib.util.find_spec("xdist"):
             command += ["-n", str(min(WORKERS, os.cpu_count()))]
         started["tests"] = *_start([sys.executable, *command]), TEST_SECONDS

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from msa_ref.checks import check_sizes
-from msa_ref.learning.layer import GemmaNorm, split_heads
+from msa_ref.learning.layer import Indexer
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -37,27 +37,21 @@ def rotate(x: Float[Tensor, "B H T d"], angles: Float[Tensor, "T d/2"]):
     return turned.flatten(-2).to(x.dtype)
 
 
-class IndexBranch(nn.Module):
+class IndexBranch(Indexer):
     """One index query head for every KV group and one index key head that all groups share.
 
     From hidden [B,T,width], the input of the layer's own q projection: projection, Gemma RMSNorm,
-    then RoPE as the layer's q and k have it. Computes in float32 whatever the model's dtype.
+    then RoPE as the layer's q and k have it. Computes in float32 whatever the model's dtype, and
+    leaves it to the caller to detach.
     """
 
     def __init__(self, width: int, num_kv_heads: int, index_dim: int):
-        super().__init__()
         check_sizes(width=width, num_kv_heads=num_kv_heads, index_dim=index_dim)
-        self.index_dim = index_dim
-        self.q_proj = nn.Linear(width, num_kv_heads * index_dim, bias=False)
-        self.k_proj = nn.Linear(width, index_dim, bias=False)
-        self.q_norm, self.k_norm = GemmaNorm(index_dim), GemmaNorm(index_dim)
+        super().__init__(width, num_kv_heads, index_dim)
 
     def forward(self, hidden: Float[Tensor, "B T width"], angles: Float[Tensor, "T di/2"]):
         """index_q [B,Hkv,T,di] and index_k [B,1,T,di]."""
-        hidden = hidden.float()
-        index_q = self.q_norm(split_heads(self.q_proj(hidden), self.index_dim))
-        index_k = self.k_norm(split_heads(self.k_proj(hidden), self.index_dim))
-        return rotate(index_q, angles), rotate(index_k, angles)
+        return self.lanes(hidden.float(), lambda heads: rotate(heads, angles))
 
 
 def new_branches(layers: int, width: int, num_kv_heads: int, index_dim: int, *, seed: int):

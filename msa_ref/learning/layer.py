@@ -56,14 +56,17 @@ class Indexer(nn.Module):
         self.k_proj = nn.Linear(hidden, index_dim, bias=False)
         self.q_norm, self.k_norm = GemmaNorm(index_dim), GemmaNorm(index_dim)
 
-    def forward(
+    def lanes(
         self, hidden: Float[Tensor, "B T hidden"], turn: Turn
     ) -> tuple[Float[Tensor, "B Hkv T di"], Float[Tensor, "B 1 T di"]]:
-        # What the index learns must not move the trunk: it sees the hidden states, detached.
-        hidden = hidden.detach()
+        """index_q and index_k; a gradient would go on into the hidden states."""
         index_dim = self.k_proj.out_features
         index_q = turn(self.q_norm(split_heads(self.q_proj(hidden), index_dim)))
         return index_q, turn(self.k_norm(split_heads(self.k_proj(hidden), index_dim)))
+
+    def forward(self, hidden: Float[Tensor, "B T hidden"], turn: Turn):
+        """The same of detached hidden states: what the index learns must not move the trunk."""
+        return self.lanes(hidden.detach(), turn)
 
 
 class M3Attention(nn.Module):
