@@ -5,10 +5,11 @@
 #                                                be copied there as build/carry of its checkout
 #   bash docs/measured/learning.sh store         there, once a part: keeps it in $STATE
 #   bash docs/measured/learning.sh time          how long a step takes, and every other part runs
-#   bash docs/measured/learning.sh train STEPS SECONDS
+#   bash docs/measured/learning.sh train MINUTES SECONDS
 #                                                killed after SECONDS; again to go on where it was
 #   bash docs/measured/learning.sh evaluate SECONDS
-#   bash docs/measured/learning.sh experiments STEPS SEED_STEPS SECONDS
+#   bash docs/measured/learning.sh experiments STEPS SHORT_STEPS SECONDS
+#                                                the trunk's training, and beside it short runs
 #
 # Results are copied to $OUT. Made by the same commands as at home: see docs/model_card.md.
 set -eo pipefail
@@ -48,12 +49,12 @@ time)
   $PYTHON -c 'import platform, torch, triton; print(platform.python_version(), torch.__version__, triton.__version__)'
   rm -rf "$STATE/trial"
   $L.train --config index --minutes 0.3 $T --out "$STATE/trial"
-  $L.evaluate $T --index "$STATE/trial" --texts 1 --needles 20 --out "$OUT/trial.json"
+  within 45 $L.evaluate $T --index "$STATE/trial" --texts 1 --needles 20 --out "$OUT/trial.json"
   $L.joint $T --index "$STATE/trial" --steps 4 --runs dense msa --out "$OUT/trial_joint.json"
   keep "$STATE/trial/log.jsonl" "$STATE/trial/run.json"
   ;;
 train)
-  within "$3" $L.train --config index --steps "$2" $T --out "$RUN"
+  within "$3" $L.train --config index --minutes "$2" $T --out "$RUN"
   keep "$RUN"/{log.jsonl,run.json,index_0.safetensors,index_1.safetensors,snapshots.npz}
   ;;
 evaluate)
@@ -61,17 +62,34 @@ evaluate)
     --out "$OUT/evaluation.json"
   ;;
 experiments)
-  SECONDS=0 INDEX=
+  INDEX=
   # On a machine that trained none, the index that ships.
   if [ -e "$RUN/index_1.safetensors" ]; then INDEX="--index $RUN"; fi
+  short() { # NAME CONFIG SEED: a short run, its log kept
+    $L.train --config "$2" --seed "$3" --steps "$STEPS" $T --out "$STATE/$1"
+    cp "$STATE/$1/log.jsonl" "$OUT/$1.jsonl"
+  }
+  shorts() {
+    STEPS=$1
+    short seed1 warm 1
+    # The same once more, killed on the way.
+    $L.train --config warm --seed 1 --steps "$STEPS" $T --out "$STATE/resumed" & local run=$!
+    until [ "$(grep -c '"kl"' "$STATE/resumed/log.jsonl")" -ge $((STEPS * 3 / 5)) ]; do
+      sleep 0.2
+      kill -0 $run
+    done 2> /dev/null
+    kill -KILL $run
+    wait $run || true
+    short resumed warm 1
+    short random random 1
+    short cold cold 1
+    short seed2 warm 2
+    short seed3 warm 3
+  }
+  shorts "$3" > "$OUT/shorts.txt" 2>&1 & SHORTS=$!
   within "$4" $L.joint $T $INDEX --steps "$2" --out "$OUT/joint.json"
-  for name in seed1 seed2 seed3 cold; do
-    config=warm seed=${name#seed}
-    if [ $name = cold ]; then config=cold seed=1; fi
-    left=$(($4 - SECONDS)); [ $left -gt 0 ] || break
-    within $left $L.train --config $config --seed $seed --steps "$3" $T --out "$STATE/$name"
-    if [ -e "$STATE/$name/run.json" ]; then cp "$STATE/$name/log.jsonl" "$OUT/$name.jsonl"; fi
-  done
+  wait $SHORTS
+  tail -n 5 "$OUT/shorts.txt"
   ;;
-*) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
+*) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -4,9 +4,9 @@ python -m msa_ref.learning.records --run build/run --joint build/joint --gpu "NV
     --tokens build/tokens --date 2026-11-25 --out docs/measured/learning.json
     --commands "python -m msa_ref.learning.train ..." "python -m msa_ref.learning.evaluate ..."
 
-`--run` holds log.jsonl, run.json, evaluation.json and the two index files; `--joint` joint.json,
-seed*.jsonl and cold.jsonl, as far as these were run: what was not is an empty list, and `missing`
-in the header says so.
+`--run` holds log.jsonl, run.json, evaluation.json and the two index files; `--joint` joint.json
+and the logs of the short runs, as far as these were run: what was not is an empty list, and
+`missing` in the header says so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ import numpy as np
 from msa_ref.learning import data
 
 LOG_LINES = 200
+# As docs/measured/learning.sh names them: three seeds, the first once more after a kill, and two
+# that start from nothing, with warm-up and without.
+SHORT_RUNS = ("seed1", "seed2", "seed3", "resumed", "random", "cold")
 
 
 def read_log(path: Path) -> tuple[list[dict], list[dict]]:
@@ -60,13 +63,13 @@ def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dic
     """The whole record. `about` is what no file knows: gpu, versions, date, commands."""
     steps, recalls = read_log(run / "log.jsonl")
     evaluation = json.loads((run / "evaluation.json").read_text())
-    shorts = [*sorted(joint.glob("seed*.jsonl")), *joint.glob("cold.jsonl")] if joint else []
+    shorts = [joint / f"{name}.jsonl" for name in SHORT_RUNS] if joint else []
     trunk = joint / "joint.json" if joint else None
     parts = {
         "training": thin(steps),
         "recall_curve": recalls,
         **{part: evaluation[part] for part in ("recall", "agreement", "perplexity", "needles")},
-        "short_runs": [short_run(path, path.stem) for path in shorts],
+        "short_runs": [short_run(path, path.stem) for path in shorts if path.is_file()],
         "joint": json.loads(trunk.read_text()) if trunk and trunk.is_file() else [],
     }
     header = {

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from msa_ref.learning import checkpoints, data, index_branch, recall
 from msa_ref.learning.learners import SparseLearning, WarmUp
 from msa_ref.learning.select import select_blocks
 from msa_ref.learning.smollm2 import AttentionInput, SmolLM2, attend_dense, index_lanes
+from msa_ref.learning.start import start_from_model
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 RAMP = 20  # steps until the learning rate is full
 DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
@@ -27,27 +32,30 @@ DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
 class Config:
     """What a run is, beside its length: enough to repeat it."""
 
-    batch_tokens: int = 32_768
+    start: str = "model"  # the model's own queries and keys; or "random"
+    batch_tokens: int = 16_384
     lengths: tuple[int, ...] = (4096, 1024, 8192, 2048)  # in turn, a batch of each
     block_sizes: tuple[int, ...] = (128, 32, 64)
     budgets: tuple[int, ...] = (1024, 256, 2048, 512)
-    learning_rate: float = 6e-3
+    learning_rate: float = 4e-3
     sparse_learning_rate: float = 1e-3
     warm_up_share: float = 0.85  # of the steps; the rest learns on its own selection
-    code_share: float = 0.55
+    code_share: float = 0.45
     prose_share: float = 0.20
-    drill_share: float = 0.25
+    drill_share: float = 0.35
     recall_length: int = 4096
     recall_block: int = 128
     recall_top_k: int = 8
-    recall_every: int = 100
+    recall_every: int = 200
     save_every: int = 50
 
 
 CONFIGS = {
     "index": Config(),
-    "cold": Config(warm_up_share=0.0, sparse_learning_rate=6e-3),
-    "warm": Config(warm_up_share=1.0),
+    # Short runs, to see how far one differs from the next and what a part of the recipe is worth.
+    "warm": Config(warm_up_share=1.0, recall_every=25),
+    "random": Config(start="random", warm_up_share=1.0, recall_every=25),
+    "cold": Config(start="random", warm_up_share=0.0, sparse_learning_rate=4e-3, recall_every=25),
     "smoke": Config(
         batch_tokens=256,
         lengths=(256, 128),
@@ -71,6 +79,10 @@ class Training:
         sizes = model.sizes
         shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
         self.branches = index_branch.new_branches(*shape, seed=seed).to(self.device)
+        if config.start == "model":
+            length = min(config.lengths)
+            ids = self.draw(np.random.default_rng([seed]), length)
+            start_from_model(self.branches, model, torch.from_numpy(ids).to(self.device))
         self.optimizer = torch.optim.AdamW(
             self.branches.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=0.0
         )
@@ -91,6 +103,17 @@ class Training:
             at, of = self.step - self.warm_up_steps, self.steps - self.warm_up_steps
         return rate * min((at + 1) / RAMP, 1.0, (of - at) / max(1, of * DECAY_SHARE))
 
+    def draw(self, rng: np.random.Generator, length: int) -> Int[np.ndarray, "n length"]:
+        """A batch of the config's mix of texts."""
+        config = self.config
+        shares = {
+            "train_code": config.code_share,
+            "train_prose": config.prose_share,
+            "train_drills": config.drill_share,
+        }
+        count = max(1, config.batch_tokens // length)
+        return data.draw_batch(self.tokens, shares, rng, count=count, length=length)
+
     def take_step(self) -> dict:
         """Draw a batch, let every layer's index learn from it, and say how it went.
 
@@ -99,13 +122,7 @@ class Training:
         config, started = self.config, time.perf_counter()
         length = config.lengths[self.step % len(config.lengths)]
         rng = np.random.default_rng([self.seed, self.step])
-        shares = {
-            "train_code": config.code_share,
-            "train_prose": config.prose_share,
-            "train_drills": config.drill_share,
-        }
-        count = max(1, config.batch_tokens // length)
-        ids = data.draw_batch(self.tokens, shares, rng, count=count, length=length)
+        ids = self.draw(rng, length)
         line = {"step": self.step, "length": length, "stage": self.stage()}
         learner = WarmUp(self.branches)
         if self.stage() == "sparse":

@@ -139,12 +139,24 @@ def test_losses_reach_their_own_weights_alone(model, detach):
     assert reached != detach
 
 
-def test_an_index_learns(model):
-    training = new_training(model, steps=40, config=dataclasses.replace(TINY, warm_up_share=1.0))
+def test_an_index_learns_from_nothing(model):
+    config = dataclasses.replace(TINY, start="random", warm_up_share=1.0)
+    training = new_training(model, steps=40, config=config)
     before = np.mean(training.measure_recall()["score_recall"])
     losses = [training.take_step()["kl"] for _ in range(40)]
     assert np.mean(losses[-6:]) < 0.6 * np.mean(losses[:6])
     assert np.mean(training.measure_recall()["score_recall"]) > before + 0.02
+
+
+def test_an_index_that_starts_from_the_model_is_ahead_and_learns(model):
+    recalls = {}
+    for start in ("random", "model"):
+        config = dataclasses.replace(TINY, start=start, warm_up_share=1.0, learning_rate=3e-3)
+        training = new_training(model, steps=40, config=config)
+        recalls[start] = np.mean(training.measure_recall()["score_recall"])
+    assert recalls["model"] > recalls["random"] + 0.05
+    losses = [training.take_step()["kl"] for _ in range(40)]
+    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:6])
 
 
 def test_the_stages_and_rates_of_a_run(model):
