@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import Complex, Float, Int
     from torch import Tensor, nn
 
-STD = 0.04  # of the weights: the norm behind them hides their scale, the optimiser feels it
+STD = 0.1  # of the weights: the norm behind them hides their scale, the optimiser feels it
 
 
 @torch.no_grad()

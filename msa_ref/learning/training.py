@@ -37,7 +37,7 @@ class Config:
     lengths: tuple[int, ...] = (4096, 1024, 8192, 2048)  # in turn, a batch of each
     block_sizes: tuple[int, ...] = (128, 32, 64)
     budgets: tuple[int, ...] = (1024, 256, 2048, 512)
-    learning_rate: float = 4e-3
+    learning_rate: float = 5e-3
     sparse_learning_rate: float = 1e-3
     warm_up_share: float = 0.85  # of the steps; the rest learns on its own selection
     code_share: float = 0.45
