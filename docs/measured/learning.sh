@@ -9,7 +9,7 @@
 #                                                killed after SECONDS; again to go on where it was
 #   bash docs/measured/learning.sh evaluate SECONDS
 #   bash docs/measured/learning.sh experiments STEPS SHORT_STEPS SECONDS
-#                                                the trunk's training, and beside it short runs
+#                                                the trunk's training, then short runs
 #
 # Results are copied to $OUT. Made by the same commands as at home: see docs/model_card.md.
 set -eo pipefail
@@ -86,10 +86,8 @@ experiments)
     short seed2 warm 2
     short seed3 warm 3
   }
-  shorts "$3" > "$OUT/shorts.txt" 2>&1 & SHORTS=$!
   within "$4" $L.joint $T $INDEX --steps "$2" --out "$OUT/joint.json"
-  wait $SHORTS
-  tail -n 5 "$OUT/shorts.txt"
+  shorts "$3"
   ;;
 *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
