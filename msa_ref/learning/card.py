@@ -134,6 +134,19 @@ def lengths(record: dict) -> Iterator[str]:
     yield from table("context | blocks | dense | learned | highest score | mean | last", rows)
 
 
+def trunks(record: dict) -> Iterator[str]:
+    """LM loss on held-out text of every run in which the trunk learned too."""
+    dense = pick(record["joint"], run="dense")
+    rows = []
+    for run in record["joint"]:
+        before, after = (mean(run[key]) for key in ("lm_before", "lm_after"))
+        over = 100 * (mean([a / b for a, b in zip(run["lm_after"], dense["lm_after"])]) - 1)
+        rows.append(
+            [run["run"], str(run["steps"]), f"{before:.4f}", f"{after:.4f}", f"{over:+.2f} %"]
+        )
+    yield from table("run | steps | loss before | loss after | against dense", rows)
+
+
 def tables(record: dict) -> str:
     """All tables under their headings, between the two marks."""
     header = record["header"]
@@ -144,6 +157,8 @@ def tables(record: dict) -> str:
         ("Budgets at 4,096 tokens", budgets),
         ("Needles of 200 by context", lengths),
     ]
+    if record["joint"]:
+        parts.append(("The trunk learns too, 8 blocks of 128 at 4,096 tokens", trunks))
     lines = [
         BEGIN,
         f"Measured on {header['gpu']} on {header['date']} (torch {header['versions']['torch']}): "

@@ -241,7 +241,10 @@ def test_a_record_is_made_of_what_the_runs_left(tmp_path):
     assert read["training"] == [{"step": 0, "kl": 2.0, "stage": "warm-up"}]
     assert [short["name"] for short in read["short_runs"]] == ["seed1", "cold"]
     assert read["joint"] == [{"run": "dense", "steps": 1}]
-    assert read["header"]["missing"] == ["perplexity: 1 of 2 rows, cut by the time limit"]
+    assert read["header"]["missing"] == [
+        "joint: not run: msa, no detach, no warm-up",
+        "perplexity: 1 of 2 rows, cut by the time limit",
+    ]
 
     (joint / "joint.json").unlink()
     (joint / "seed1.jsonl").unlink()

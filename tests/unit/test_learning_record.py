@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from msa_ref.learning import index_branch
+from msa_ref.learning import index_branch, joint
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "msa_ref" / "data"
@@ -80,6 +80,10 @@ def test_the_record_says_what_it_lacks(record):
     lacking = record["header"]["missing"]
     for part in ("short_runs", "joint"):
         assert (f"{part}: not run" in lacking) == (record[part] == [])
+    trained = {row["run"] for row in record["joint"]}
+    assert trained <= set(joint.RUNS)
+    told = [line for line in lacking if line.startswith("joint: not run: ")]
+    assert bool(told) == (0 < len(trained) < len(joint.RUNS))
     rows, whole = len(record["perplexity"]), len(record["recall"]) + 1
     assert any(line.startswith(f"perplexity: {rows} of {whole}") for line in lacking) == (
         rows < whole

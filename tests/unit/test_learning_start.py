@@ -2,7 +2,14 @@
 
 import pytest
 import torch
-from learning_models import HEAD_DIM, LAYERS, NUM_HEADS, NUM_KV_HEADS, WIDTH, random_ids, torch_model
+from learning_models import (
+    HEAD_DIM,
+    LAYERS,
+    NUM_KV_HEADS,
+    WIDTH,
+    random_ids,
+    torch_model,
+)
 
 from msa_ref.learning import index_branch
 from msa_ref.learning.smollm2 import attend_dense
@@ -106,5 +113,7 @@ def test_weights_have_one_size_and_norms_are_left_alone():
 
 
 def test_another_index_dimension_is_refused():
-    with pytest.raises(ValueError, match=f"branches: got 6 index channels, takes the heads' {HEAD_DIM}"):
+    with pytest.raises(
+        ValueError, match=f"branches: got 6 index channels, takes the heads' {HEAD_DIM}"
+    ):
         started(torch_model(), index_dim=6)
