@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from msa_ref.learning import data, joint
+from msa_ref.learning import data
+from msa_ref.learning.joint import RUNS
 
 LOG_LINES = 200
 # As docs/measured/learning.sh names them: three seeds, the first once more after a kill, and two
@@ -59,12 +60,12 @@ def short_run(path: Path, name: str) -> dict:
     return {"name": name, "steps": len(steps), "kl": kl} | curve[-1] | {"curve": curve}
 
 
-def make_record(run: Path, short: Path | None, tokens: Path, about: dict) -> dict:
+def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dict:
     """The whole record. `about` is what no file knows: gpu, versions, date, commands."""
     steps, recalls = read_log(run / "log.jsonl")
     evaluation = json.loads((run / "evaluation.json").read_text())
-    shorts = [short / f"{name}.jsonl" for name in SHORT_RUNS] if short else []
-    trunk = short / "joint.json" if short else None
+    shorts = [joint / f"{name}.jsonl" for name in SHORT_RUNS] if joint else []
+    trunk = joint / "joint.json" if joint else None
     parts = {
         "training": thin(steps),
         "recall_curve": recalls,
@@ -92,7 +93,7 @@ def make_record(run: Path, short: Path | None, tokens: Path, about: dict) -> dic
 def find_missing(parts: dict[str, list]) -> list[str]:
     """What the record lacks, in words: parts that were not run, a table that was cut short."""
     missing = [f"{name}: not run" for name, rows in parts.items() if not rows]
-    absent = [name for name in joint.RUNS if name not in {row["run"] for row in parts["joint"]}]
+    absent = [name for name in RUNS if name not in {row["run"] for row in parts["joint"]}]
     if parts["joint"] and absent:
         missing.append(f"joint: not run: {', '.join(absent)}")
     # Perplexity has a row for each of the recall's, and one for dense.

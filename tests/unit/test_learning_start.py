@@ -13,7 +13,7 @@ from learning_models import (
 
 from msa_ref.learning import index_branch
 from msa_ref.learning.smollm2 import attend_dense
-from msa_ref.learning.start import STD, start_from_model
+from msa_ref.learning.start import STD, join_groups, start_from_model
 
 
 def started(model, index_dim=HEAD_DIM):
@@ -77,8 +77,6 @@ def test_it_scores_as_the_model_does_before_any_training():
 
 def test_no_mixture_of_the_groups_keys_does_better():
     """Of the weighted keys' energy on the text the first component holds the most."""
-    from msa_ref.learning.start import join_groups
-
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(400, 12, generator=generator, dtype=torch.float64) + 0.5
     q, k = (torch.randn(3, 4, 12, generator=generator, dtype=torch.complex128) for _ in range(2))
