@@ -3,8 +3,9 @@
     python kernels/bench/compiled.py
     python kernels/bench/compiled.py 90  # prints the figures for sm_90 as JSON instead
 
-The real entry points run on tensors without memory (device "meta") at M3's shapes, and each launch
-is recorded instead of made: so what is compiled is what is shipped, down to strides and options.
+The real entry points run on tensors without memory (device "meta") at M3's shapes, those that teach
+at SmolLM2's, and each launch is recorded instead of made: so what is compiled is what is shipped,
+down to strides and options.
 """
 
 import json
@@ -25,7 +26,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction, type_canonicalisation_dict
 
-from msa_kernels import PagedCache, checks, decode, launch, msa_attention
+from msa_kernels import PagedCache, checks, decode, index_kl, launch, msa_attention
 from msa_ref import M3
 
 TARGETS = (80, 90, 100)
@@ -98,10 +99,21 @@ def decode_step(batch, num_keys, dtype=torch.bfloat16, index_dtype=torch.bfloat1
     return lambda: decode(q, index_q, cache)
 
 
+def lesson(length, top_k=None, dtype=torch.bfloat16):
+    """A call of index_kl as a layer of SmolLM2 makes it: 9 heads, 3 groups, 64 channels."""
+    selection = None
+    if top_k is not None:
+        selection = torch.empty(1, 3, length, top_k, dtype=torch.int32, device="meta")
+    index = (torch.empty(1, heads, length, 64, device="meta") for heads in (3, 1))
+    main = (torch.empty(1, heads, length, 64, dtype=dtype, device="meta") for heads in (9, 3))
+    return lambda: index_kl(*index, *main, selection, block_size=128)
+
+
 def in_float32():
     """Launches in float32, whose tiles are twice as large: there to be compared with."""
     f32 = torch.float32
     calls = prefill(8192, 2**20, f32), prefill(8192, 8192, f32), decode_step(1, 2**20, f32, f32)
+    calls += (lesson(4096, dtype=f32),)
     launches = [one for call in calls for one in record("float32", call)]
     return [one for one in launches if one.arguments.get("PRECISION") == "ieee"]
 
@@ -114,6 +126,8 @@ def shipped(target):
         ("prefill 8K@8K", prefill(8192, 8192)),
         ("decode 1 x 1M", decode_step(1, million)),
         ("decode 8 x 512K", decode_step(8, million // 2)),
+        ("warm-up 4K", lesson(4096)),
+        ("sparse training 4K", lesson(4096, top_k=8)),
     ]
     if target >= 90:  # sm_80 has no such type
         cases.append(
@@ -198,9 +212,10 @@ def table(rows):
         "# What the compiler makes of the kernels",
         "",
         "Written by `python kernels/bench/compiled.py`, on a machine without a GPU, with Triton",
-        f"{triton.__version__}. Shapes are those of MiniMax-M3 in bf16, launch options those that",
-        "ship. Shared memory is in bytes a program; the stack holds spilled registers, so 0 means",
-        "that none spilled. The compiler of a GPU machine may be another version and differ.",
+        f"{triton.__version__}. Shapes are those of MiniMax-M3 in bf16, of SmolLM2 where an index",
+        "is taught; launch options are those that ship. Shared memory is in bytes a program; the",
+        "stack holds spilled registers, so 0 means that none spilled. The compiler of a GPU",
+        "machine may be another version and differ.",
     ]
     for target in dict.fromkeys(row.target for row in rows):
         lines += [

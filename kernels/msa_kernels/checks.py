@@ -99,6 +99,28 @@ def check_prefill(q, k, v, index_q, index_k, config):
         raise ValueError(f"q: got {num_queries} queries, takes at most the {num_keys} keys")
 
 
+def check_lesson(index_q, index_k, q, k, selection):
+    """Raise unless the tensors that teach an index fit each other and the kernels' tiles."""
+    batch, groups, length, index_dim = sizes("index_q", index_q, "B Hkv T di")
+    _, num_heads, _, head_dim = sizes("q", q, "B Hq T d")
+    for name, dim in (("index_q", index_dim), ("q", head_dim)):
+        if dim not in (16, 32, 64, 128):
+            raise ValueError(f"{name}: got {dim} channels, takes 16, 32, 64 or 128")
+    check_tensor("index_q", index_q, (batch, groups, length, index_dim), "B Hkv T di")
+    check_tensor("index_k", index_k, (batch, 1, length, index_dim), "B 1 T di", index_q.dtype)
+    check_tensor("q", q, (batch, num_heads, length, head_dim), "B Hq T d")
+    check_tensor("k", k, (batch, groups, length, head_dim), "B Hkv T d", q.dtype)
+    if num_heads % groups:
+        raise ValueError(f"q: got {num_heads} heads, takes a multiple of index_q's {groups}")
+    check_device(index_q=index_q, index_k=index_k, q=q, k=k)
+    if selection is not None:
+        top_k = sizes("selection", selection, "B Hkv T k")[3]
+        check_tensor(
+            "selection", selection, (batch, groups, length, top_k), "B Hkv T k", torch.int32
+        )
+        check_device(q=q, selection=selection)
+
+
 def check_lengths(name, lengths, batch, device):
     """Raise unless int32 [B] on this device."""
     check_tensor(name, lengths, (batch,), "B", torch.int32)

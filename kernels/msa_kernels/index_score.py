@@ -124,7 +124,7 @@ def score_prefill(
         index_dim**-0.5 if scale is None else scale,
         *index_q.stride()[:3], index_k.stride(0), index_k.stride(2),
         HKV=num_groups, ROWS=tile * heads, DI=index_dim, BS=block_size, TILE=tile,
-        GROUP=PREFILL_GROUP, SPAN=span, PRECISION=launch.precision(index_q), **options,
+        GROUP=PREFILL_GROUP, SPAN=span, PRECISION=launch.precision(index_q.dtype), **options,
     )  # fmt: skip
     return scores, maxima
 
@@ -141,6 +141,6 @@ def score_decode(index_q, cache, *, group, scores, maxima):
         index_q, cache.index_pages, cache.block_table, cache.lengths, scores, maxima,
         cache.block_table.shape[1], ng, index_dim**-0.5,
         HKV=num_groups, HEADS=max(16, triton.next_power_of_2(num_groups)), DI=index_dim,
-        BS=cache.block_size, GROUP=group, PRECISION=launch.precision(index_q),
+        BS=cache.block_size, GROUP=group, PRECISION=launch.precision(index_q.dtype),
         FP8=cache.index_pages.dtype == torch.float8_e4m3fn, **options,
     )  # fmt: skip

@@ -14,6 +14,8 @@ TABLE = {
     "sparse_prefill": {None: {"rows": 64, "num_warps": 4, "num_stages": 1}},
     "query_tile": {None: {"rows": 128, "num_warps": 8, "num_stages": 3}},
     "sparse_decode": {None: {"num_warps": 4, "num_stages": 1}},
+    "log_sum": {None: {"rows": 64, "keys": 64, "num_warps": 4, "num_stages": 3}},
+    "index_kl": {None: {"mine": 128, "others": 64, "num_warps": 8, "num_stages": 2}},
 }
 # Before sm_90 a program has 163 KiB of shared memory instead of 227
 BEFORE_SM90 = {"query_tile": {"num_stages": 2}}
@@ -24,6 +26,8 @@ FLOAT32 = {
     "sparse_prefill": {"rows": 16, "num_warps": 8},
     "query_tile": {"rows": 16, "num_warps": 8, "num_stages": 1},
     "sparse_decode": {"num_warps": 8},
+    "log_sum": {"rows": 32, "keys": 32, "num_warps": 8, "num_stages": 1},
+    "index_kl": {"mine": 32, "others": 32, "num_warps": 8, "num_stages": 1},
 }
 
 
@@ -41,11 +45,11 @@ def options(kernel, head_dim, block_size, dtype=None):
         found |= BEFORE_SM90.get(kernel, {})
     if dtype == torch.float32:
         found |= FLOAT32[kernel]
-    if INTERPRETED and "rows" in found:
-        found["rows"] = 32
+    if INTERPRETED:
+        found |= {side: 32 for side in ("rows", "keys", "mine", "others") if side in found}
     return found
 
 
-def precision(tensor):
+def precision(dtype):
     """Precision of tl.dot: plain float32 products for float32, the tensor cores' own otherwise."""
-    return "ieee" if tensor.dtype == torch.float32 else "tf32"
+    return "ieee" if dtype == torch.float32 else "tf32"

@@ -137,5 +137,5 @@ def attend(
         first_query, num_queries, out.shape[2], tiles, num_groups, top_k, head_dim**-0.5 * LOG2E,
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
         G=group_size, D=head_dim, BS=block_size, ROWS=rows, QUERIES=tile,
-        PRECISION=launch.precision(q), **options,
+        PRECISION=launch.precision(q.dtype), **options,
     )  # fmt: skip

@@ -64,6 +64,6 @@ def attend(q, cache, selection, *, splits, parts, part_lses):
         q, cache.k_pages, cache.v_pages, cache.block_table, cache.lengths, selection,
         parts, part_lses, cache.block_table.shape[1], head_dim**-0.5 * LOG2E,
         HKV=num_groups, G=group_size, ROWS=max(16, triton.next_power_of_2(group_size)), D=head_dim,
-        BS=cache.block_size, K=top_k, SPLITS=splits, PRECISION=launch.precision(q),
+        BS=cache.block_size, K=top_k, SPLITS=splits, PRECISION=launch.precision(q.dtype),
         **launch.options("sparse_decode", head_dim, cache.block_size, q.dtype),
     )  # fmt: skip

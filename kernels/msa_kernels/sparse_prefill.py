@@ -99,6 +99,6 @@ def attend(q, k, v, plan, query_lengths, key_lengths, *, top_k, block_size, chun
         head_dim**-0.5 * LOG2E,
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
         G=group_size, D=head_dim, BS=block_size, ROWS=rows, CHUNK=chunk,
-        PRECISION=launch.precision(q), **options,
+        PRECISION=launch.precision(q.dtype), **options,
     )  # fmt: skip
     return parts, part_lses
