@@ -1,8 +1,8 @@
-"""One layer's lesson for its index in one pass over the scores: loss, gradients, output.
+"""One layer's lesson for its index: loss, gradients, selection, output, for a trunk without any.
 
-The same numbers as `select_blocks`, `index_kl` and `sparse.attention` one after the other, for a
-trunk that gets no gradient here. On a GPU the passes over arrays of queries by keys are the price
-of training, so scores are made once, and masked in place where they must be.
+The same numbers as `select_blocks`, `index_kl` and `sparse.attention` one after the other. On a GPU
+by the kernels of `msa_kernels`, which keep no array of queries by keys; elsewhere in one pass over
+the scores, made once and masked in place.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
+from msa_ref.config import MSAConfig
 from msa_ref.learning import contracts, select
 
 if TYPE_CHECKING:
@@ -45,14 +46,39 @@ def teach(
 ) -> Lesson:
     """What the index learns from all visible tokens, or with `top_k` from the blocks it picks.
 
-    With `v` the output of attention on these blocks comes along, without gradient. CHUNK queries
-    are handled at a time, so memory grows with T and never with T x T.
+    With `v` the output of attention on these blocks comes along, without gradient. Memory grows
+    with T and never with T x T.
     """
     contracts.check_index(index_q, index_k)
     contracts.check_query_key(q, k)
+    with torch.no_grad():
+        teacher = teach_by_kernels if q.is_cuda else teach_by_chunks
+        kl, *gradients, selection, out = teacher(index_q, index_k, q, k, v, block_size, top_k)
+    return Lesson(WithGradient.apply(index_q, index_k, kl, *gradients), selection, out)
+
+
+def teach_by_kernels(index_q, index_k, q, k, v, block_size: int | None, top_k: int | None):
+    """KL, its two gradients, selection and output, by Triton kernels."""
+    from msa_kernels import index_kl, msa_attention
+
+    if top_k is None:
+        return *index_kl(index_q, index_k, q, k), None, None
+    out, sizes = None, {"block_size": block_size, "top_k": top_k}
+    if v is None:
+        selection = select.select_blocks(index_q, index_k, **sizes)
+    else:
+        heads, dims = (q.shape[1], k.shape[1]), (q.shape[3], index_q.shape[3])
+        config = MSAConfig(*heads, *dims, block_size, top_k)
+        index = index_q.to(q.dtype), index_k.to(q.dtype)
+        out, _, selection = msa_attention(q, k, v, *index, config)
+    return *index_kl(index_q, index_k, q, k, selection, block_size=block_size), selection, out
+
+
+def teach_by_chunks(index_q, index_k, q, k, v, block_size: int | None, top_k: int | None):
+    """The same in plain PyTorch, CHUNK queries at a time."""
     parts = []
     grad_k = torch.zeros_like(index_k, dtype=torch.promote_types(index_k.dtype, torch.float32))
-    with torch.no_grad(), torch.autocast(q.device.type, enabled=False):
+    with torch.autocast(q.device.type, enabled=False):
         for rows, seen in select.query_chunks(q.shape[2], k.shape[2], CHUNK):
             part = teach_rows(
                 index_q[:, :, rows].to(grad_k.dtype),
@@ -68,13 +94,10 @@ def teach(
     kl, grad_q, _, selection, out = zip(*parts)
     kl = torch.stack(kl).sum() / index_q.shape[:3].numel()
     scale = index_q.shape[3] ** -0.5 / index_q.shape[:3].numel()
-    kl = WithGradient.apply(
-        index_q, index_k, kl, torch.cat(grad_q, dim=2).mul_(scale), grad_k.mul_(scale)
-    )
     selection, out = (
         None if lanes[0] is None else torch.cat(lanes, dim=2) for lanes in (selection, out)
     )
-    return Lesson(kl, selection, out)
+    return kl, torch.cat(grad_q, dim=2).mul_(scale), grad_k.mul_(scale), selection, out
 
 
 def teach_rows(index_q, index_k, q, k, v, block_size: int | None, top_k: int | None):

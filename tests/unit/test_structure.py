@@ -49,7 +49,7 @@ IN_TRITON = {"torch", "triton", "msa_kernels"}
 OUTSIDE = {
     "viz": {"numpy", "matplotlib", "ipywidgets"},
     "smollm2": {"numpy", "gguf", "tokenizers"},
-    "learning": {"numpy", "torch", "safetensors"},
+    "learning": {"numpy", "torch", "safetensors", "msa_kernels"},
     "exercises": {"numpy"} | IN_TRITON,
 }
 
@@ -116,10 +116,13 @@ def test_only_numpy_comes_from_outside(path):
         assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
 
 
-def test_the_exercises_import_triton_only_inside_their_functions():
-    for path in (ROOT / "exercises").glob("*.py"):
+@pytest.mark.parametrize(
+    ("part", "inside"), [("exercises", IN_TRITON), ("learning", {"msa_kernels"})]
+)
+def test_what_runs_on_a_gpu_is_imported_only_inside_functions(part, inside):
+    for path in (ROOT / part).glob("*.py"):
         for name, at_top in imports(path):
-            assert not at_top or name.split(".")[0] not in IN_TRITON, f"{path.name} imports {name}"
+            assert not at_top or name.split(".")[0] not in inside, f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.stem)
