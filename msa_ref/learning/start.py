@@ -1,7 +1,8 @@
 """Where an index starts: at the model's own queries and keys, before it has learned anything.
 
 The index has one key where the model has one for every group. Of each pair of channels that RoPE
-turns together it gets the one mixture of the groups' keys that loses least.
+turns together it gets the one mixture of the groups' keys that loses least. And the index has norms
+where the model has none: a steady channel keeps them from taking the keys' lengths away.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
     from jaxtyping import Complex, Float, Int
     from torch import Tensor, nn
 
+    from msa_ref.learning.layer import GemmaNorm
+
 STD = 0.1  # of the weights: the norm behind them hides their scale, the optimiser feels it
+STEADY = 1.5  # the steady channel, over the length of all others together
+DAMPING = 1e-4
 
 
 @torch.no_grad()
 def start_from_model(branches: nn.ModuleList, model: SmolLM2, ids: Int[Tensor, "B T"]) -> None:
-    """Set the projections of every branch from its layer's; `ids` are any real text.
+    """Set projections and norms of every branch from its layer's weights; `ids` are any real text.
 
-    The norms stay as they are. An index dimension other than the head dimension: ValueError.
+    An index dimension other than the head dimension: ValueError.
     """
     sizes = model.sizes
     if branches[0].k_proj.out_features != sizes.head_dim:
@@ -36,13 +41,46 @@ def start_from_model(branches: nn.ModuleList, model: SmolLM2, ids: Int[Tensor, "
             pairs_of(linear.weight, sizes.num_kv_heads, sizes.head_dim)
             for linear in (layer.attn_q, layer.attn_k)
         )
-        rows = join_groups(q.mean(dim=1), k[:, 0], inputs.hidden.flatten(0, 1).double())
-        for linear, pairs in zip((branch.q_proj, branch.k_proj), rows):
-            weight = torch.view_as_real(pairs).transpose(-2, -1).reshape(linear.weight.shape)
-            linear.weight.copy_(weight * (STD / weight.std()))
+        x = inputs.hidden.flatten(0, 1).double()
+        *rows, energy = join_groups(q.mean(dim=1), k[:, 0], x)
+        lanes = (branch.q_proj, branch.q_norm), (branch.k_proj, branch.k_norm)
+        for (linear, norm), pairs in zip(lanes, rows):
+            weight = torch.view_as_real(pairs).transpose(-2, -1)
+            set_lane(linear, norm, weight.reshape(-1, *weight.shape[-3:]), x, energy.argmin())
         return attend_dense(inputs)
 
     model(ids, attend)
+
+
+@torch.no_grad()
+def set_lane(
+    linear: nn.Linear,
+    norm: GemmaNorm,
+    weight: Float[Tensor, "heads n 2 width"],
+    x: Float[Tensor, "N width"],
+    weakest: int,
+) -> None:
+    """Give a projection these weights, and its norm gains that nearly undo what it divides by.
+
+    In the place of the `weakest` pair one channel is about the same for every token, and long:
+    with it all tokens are divided by about the same number. Its own gain is 0.
+    """
+    weight = weight.clone()
+    weight[:, weakest] = 0
+    length = (x @ weight.flatten(0, 2).mT).unflatten(1, (len(weight), -1)).square().sum(-1).mean()
+    steady = STEADY * length.sqrt()
+    weight[:, weakest, 0] = steady * steady_weights(x)
+    gains = torch.full_like(norm.weight, steady / norm.weight.numel() ** 0.5)
+    gains.unflatten(0, (-1, 2))[weakest] = 0
+    norm.weight.copy_(gains - 1)
+    linear.weight.copy_(weight.reshape(linear.weight.shape) * (STD / weight.std()))
+
+
+def steady_weights(x: Float[Tensor, "N width"]) -> Float[Tensor, " width"]:
+    """The weights whose product with a token of x is nearest to 1, by least squares."""
+    moment = x.mT @ x / len(x)
+    moment.diagonal().add_(DAMPING * moment.diagonal().mean())
+    return torch.linalg.solve(moment, x.mean(dim=0))
 
 
 def pairs_of(
@@ -57,8 +95,10 @@ def join_groups(
     q: Complex[Tensor, "Hkv n width"],
     k: Complex[Tensor, "Hkv n width"],
     x: Float[Tensor, "N width"],
-) -> tuple[Complex[Tensor, "Hkv n width"], Complex[Tensor, "n width"]]:
+) -> tuple[Complex[Tensor, "Hkv n width"], Complex[Tensor, "n width"], Float[Tensor, " n"]]:
     """Rows of index queries and of one index key whose products are nearest to conj(q) k.
+
+    With them, how much each pair moves the scores: the variance that its key explains.
 
     A pair adds the real part of conj(q_g x) (k_g x') to a score of group g. With one key c for
     all groups, sum_g |q_g|**2 |k_g - a_g c|**2 is least on the tokens x if c is the first principal
@@ -76,4 +116,4 @@ def join_groups(
     index_q = first.T[..., None] * q / size
     # Half of a pair's weight on either side: both pass a norm over all pairs.
     balance = energy[:, -1:].clamp(min=torch.finfo(energy.dtype).tiny) ** 0.25
-    return index_q * balance, index_k / balance
+    return index_q * balance, index_k / balance, energy[:, -1]

@@ -11,9 +11,10 @@ from learning_models import (
     torch_model,
 )
 
-from msa_ref.learning import index_branch
+from msa_ref.learning import index_branch, start
+from msa_ref.learning.layer import GemmaNorm
 from msa_ref.learning.smollm2 import attend_dense
-from msa_ref.learning.start import STD, join_groups, start_from_model
+from msa_ref.learning.start import STD, join_groups, set_lane, start_from_model
 
 
 def started(model, index_dim=HEAD_DIM):
@@ -23,13 +24,11 @@ def started(model, index_dim=HEAD_DIM):
 
 
 def scores_of(branches, model):
-    """Of every layer: the index's scores without its norms, and the mean score of the heads."""
+    """Of every layer: the index's scores, and the mean score of a group's heads."""
     found = []
 
     def attend(inputs):
-        branch = branches[inputs.layer]
-        branch.q_norm = branch.k_norm = torch.nn.Identity()
-        index_q, index_k = branch(inputs.hidden, inputs.angles)
+        index_q, index_k = branches[inputs.layer](inputs.hidden, inputs.angles)
         heads = inputs.q.unflatten(1, (NUM_KV_HEADS, -1)).mean(dim=2)
         found.append((index_q @ index_k.mT, heads @ inputs.k.mT))
         return attend_dense(inputs)
@@ -45,24 +44,25 @@ def correlation(ours, theirs):
     return torch.cosine_similarity(ours, theirs, dim=-1).mean().item()
 
 
+def complex_rows(*shape, generator):
+    return torch.randn(*shape, 12, generator=generator, dtype=torch.complex128)
+
+
 def test_where_groups_have_the_same_keys_nothing_is_lost():
     """One key turned and scaled pair by pair: a mixture of it serves all groups exactly."""
-    model = torch_model()
     generator = torch.Generator().manual_seed(3)
-    for layer in model.blk:
-        first = layer.attn_k.weight[:HEAD_DIM].unflatten(0, (-1, 2))
-        angle = 6 * torch.rand(len(first), 1, generator=generator)
-        turned = torch.stack(
-            [
-                angle.cos() * first[:, 0] - angle.sin() * first[:, 1],
-                angle.sin() * first[:, 0] + angle.cos() * first[:, 1],
-            ],
-            dim=1,
-        )
-        layer.attn_k.weight[HEAD_DIM:] = 1.7 * turned.flatten(0, 1)
-    for ours, theirs in scores_of(started(model), model):
-        factor = (ours * theirs).sum() / (theirs * theirs).sum()
-        torch.testing.assert_close(ours, factor * theirs, rtol=0, atol=1e-4 * ours.abs().max())
+    x = torch.randn(400, 12, generator=generator, dtype=torch.float64)
+    q, key = complex_rows(3, 4, generator=generator), complex_rows(4, generator=generator)
+    turns = torch.randn(3, 4, 1, generator=generator, dtype=torch.complex128)
+    k = turns * key
+    index_q, index_k, energy = join_groups(q, k, x)
+    assert (energy > 0).all()
+    # A pair's score is the real part of conj(q x) (k y), whatever x and y.
+    ours, theirs = (
+        index_q.conj()[..., :, None] * index_k[:, None],
+        q.conj()[..., :, None] * k[..., None, :],
+    )
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_it_scores_as_the_model_does_before_any_training():
@@ -93,7 +93,7 @@ def test_no_mixture_of_the_groups_keys_does_better():
             total += (made - ours).abs().square().mean()
         return total
 
-    index_q, index_k = join_groups(q, k, x)
+    index_q, index_k, _ = join_groups(q, k, x)
     least = loss(index_q, index_k)
     for _ in range(20):
         changed = torch.randn(index_k.shape, generator=generator, dtype=index_k.dtype)
@@ -102,12 +102,48 @@ def test_no_mixture_of_the_groups_keys_does_better():
         assert loss(index_q + 0.05 * changed, index_k) > least
 
 
-def test_weights_have_one_size_and_norms_are_left_alone():
+def steady_text(generator):
+    """Tokens of which one mixture of channels is 1, and a lane of 2 heads of 3 pairs for them."""
+    x = torch.randn(300, 9, generator=generator, dtype=torch.float64)
+    x[:, 0] = 1 - x[:, 1]
+    weight = torch.randn(2, 3, 2, 9, generator=generator, dtype=torch.float64)
+    return x, weight, torch.nn.Linear(9, 12, bias=False).double(), GemmaNorm(6).double()
+
+
+@pytest.mark.parametrize("weakest", [0, 2])
+def test_a_steady_channel_lets_lengths_through_the_norm(weakest, monkeypatch):
+    """The longer it is the less the norm changes: in the limit the lane comes out as it was."""
+    x, weight, linear, norm = steady_text(torch.Generator().manual_seed(2))
+    kept = (torch.arange(3) != weakest)[:, None].expand(3, 2).flatten()
+    wanted = (x @ weight.flatten(0, 2).mT).unflatten(1, (2, 6)) * kept
+    farthest = []
+    for steady in (0.5, 2, 1000):
+        monkeypatch.setattr(start, "STEADY", steady)
+        set_lane(linear, norm, weight, x, weakest)
+        with torch.no_grad():
+            out = norm(linear(x).unflatten(1, (2, 6)))
+        assert not out[..., ~kept].any()
+        farthest.append((out - wanted).abs().max().item())
+    assert farthest[0] > 2 * farthest[1] > 1
+    assert farthest[2] < 1e-2
+
+
+def test_without_the_steady_channel_the_norm_takes_the_lengths():
+    """What it is for: a plain norm makes all keys equally long."""
+    x, weight, linear, norm = steady_text(torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        linear.weight.copy_(weight.flatten(0, 2))
+        plain = norm(linear(x).unflatten(1, (2, 6))).norm(dim=-1)
+        set_lane(linear, norm, weight, x, 0)
+        steady = norm(linear(x).unflatten(1, (2, 6))).norm(dim=-1)
+    assert plain.std() < 1e-3 * plain.mean()
+    assert steady.std() > 0.2 * steady.mean()
+
+
+def test_the_weights_have_one_size():
     for branch in started(torch_model()):
         for linear in (branch.q_proj, branch.k_proj):
             assert linear.weight.std().item() == pytest.approx(STD, rel=1e-4)
-        assert not branch.q_norm.weight.any()
-        assert not branch.k_norm.weight.any()
 
 
 def test_another_index_dimension_is_refused():
