@@ -8,15 +8,19 @@
 #   bash docs/measured/learning.sh train MINUTES SECONDS
 #                                                killed after SECONDS; again to go on where it was
 #   bash docs/measured/learning.sh evaluate SECONDS
-#   bash docs/measured/learning.sh experiments STEPS SHORT_STEPS SECONDS
-#                                                the trunk's training, then short runs
+#   bash docs/measured/learning.sh joint SECONDS STEPS RUN...
+#                                                the trunk's training: see joint.RUNS
+#   bash docs/measured/learning.sh short STEPS NAME...
+#                                                short runs: see records.SHORT_RUNS
 #
+# The last three are independent: with several GPUs, start them side by side, each with its own
+# CUDA_VISIBLE_DEVICES.
 # Results are copied to $OUT. Made by the same commands as at home: see docs/model_card.md.
 set -eo pipefail
 STATE=${STATE:-/tmp/msa} OUT=${OUT:-build/out} PYTHON=${PYTHON:-python3}
 RUN=$STATE/run MODEL=$STATE/model.gguf
 T="--tokens $STATE/tokens --weights $MODEL"
-case $1 in store | time | train | evaluate | experiments) mkdir -p "$STATE" "$OUT" ;; esac
+case $1 in store | time | train | evaluate | joint | short) mkdir -p "$STATE" "$OUT" ;; esac
 export PYTHONPATH=.:kernels:$STATE/tools PYTHONUNBUFFERED=1
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 L="$PYTHON -m msa_ref.learning"
@@ -61,33 +65,28 @@ evaluate)
   within "$2" $L.evaluate $T --index "$RUN" --texts 3 --needles 200 \
     --out "$OUT/evaluation.json"
   ;;
-experiments)
+joint)
   INDEX=
   # On a machine that trained none, the index that ships.
   if [ -e "$RUN/index_1.safetensors" ]; then INDEX="--index $RUN"; fi
-  short() { # NAME CONFIG SEED: a short run, its log kept
-    $L.train --config "$2" --seed "$3" --steps "$STEPS" $T --out "$STATE/$1"
-    cp "$STATE/$1/log.jsonl" "$OUT/$1.jsonl"
-  }
-  shorts() {
-    STEPS=$1
-    short seed1 warm 1
-    # The same once more, killed on the way.
-    $L.train --config warm --seed 1 --steps "$STEPS" $T --out "$STATE/resumed" & local run=$!
-    until [ "$(grep -c '"kl"' "$STATE/resumed/log.jsonl")" -ge $((STEPS * 3 / 5)) ]; do
-      sleep 0.2
-      kill -0 $run
-    done 2> /dev/null
-    kill -KILL $run
-    wait $run || true
-    short resumed warm 1
-    short random random 1
-    short cold cold 1
-    short seed2 warm 2
-    short seed3 warm 3
-  }
-  within "$4" $L.joint $T $INDEX --steps "$2" --out "$OUT/joint.json"
-  shorts "$3"
+  within "$2" $L.joint $T $INDEX --steps "$3" --runs "${@:4}" --out "$OUT/joint_$4.json"
   ;;
-*) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+short)
+  for name in "${@:3}"; do
+    at=$STATE/$name config=warm seed=1
+    case $name in seed*) seed=${name#seed} ;; random | cold) config=$name ;; esac
+    if [ "$name" = resumed ]; then # seed1 once more, killed on the way
+      $L.train --config warm --seed 1 --steps "$2" $T --out "$at" & run=$!
+      until [ "$(grep -c '"kl"' "$at/log.jsonl")" -ge $(($2 * 3 / 5)) ]; do
+        sleep 0.2
+        kill -0 $run
+      done 2> /dev/null
+      kill -KILL $run
+      wait $run || true
+    fi
+    $L.train --config $config --seed $seed --steps "$2" $T --out "$at"
+    cp "$at/log.jsonl" "$OUT/$name.jsonl"
+  done
+  ;;
+*) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

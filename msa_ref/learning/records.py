@@ -4,9 +4,9 @@ python -m msa_ref.learning.records --run build/run --joint build/joint --gpu "NV
     --tokens build/tokens --date 2026-11-25 --out docs/measured/learning.json
     --commands "python -m msa_ref.learning.train ..." "python -m msa_ref.learning.evaluate ..."
 
-`--run` holds log.jsonl, run.json, evaluation.json and the two index files; `--joint` joint.json
-and the logs of the short runs, as far as these were run: what was not is an empty list, and
-`missing` in the header says so.
+`--run` holds log.jsonl, run.json, evaluation.json and the two index files; `--joint` files of joint
+runs, joint*.json, and the logs of the short runs, as far as these were run: what was not is an
+empty list, and `missing` in the header says so.
 """
 
 from __future__ import annotations
@@ -65,13 +65,14 @@ def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dic
     steps, recalls = read_log(run / "log.jsonl")
     evaluation = json.loads((run / "evaluation.json").read_text())
     shorts = [joint / f"{name}.jsonl" for name in SHORT_RUNS] if joint else []
-    trunk = joint / "joint.json" if joint else None
+    trunk = [json.loads(path.read_text()) for path in joint.glob("joint*.json")] if joint else []
+    trunk = {run["run"]: run for runs in trunk for run in runs}
     parts = {
         "training": thin(steps),
         "recall_curve": recalls,
         **{part: evaluation[part] for part in ("recall", "agreement", "perplexity", "needles")},
         "short_runs": [short_run(path, path.stem) for path in shorts if path.is_file()],
-        "joint": json.loads(trunk.read_text()) if trunk and trunk.is_file() else [],
+        "joint": [trunk[name] for name in RUNS if name in trunk],
     }
     header = {
         "what": "an MSA index for SmolLM2-135M-Instruct: training, recall, perplexity, needles",

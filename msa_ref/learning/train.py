@@ -26,8 +26,9 @@ from msa_ref.learning.training import CONFIGS, Training
 
 
 def run(training: Training, out: Path) -> None:
-    """Train to the end: a line in the log for every step, checkpoints, and at last the index."""
+    """Train to the end: a line in the log for every step, checkpoints, the index beside them."""
     out.mkdir(parents=True, exist_ok=True)
+    files = [out / f"index_{number}.safetensors" for number in (0, 1)]
     path = checkpoints.latest(out)
     if path is not None:
         training.resume(path)
@@ -49,8 +50,7 @@ def run(training: Training, out: Path) -> None:
             show(training, line, latest)
             if training.step % config.save_every == 0 or training.step == training.steps:
                 checkpoints.save(out, training.step, training.state())
-    paths = [out / f"index_{number}.safetensors" for number in (0, 1)]
-    index_branch.save_index(training.branches, paths)
+                index_branch.save_index(training.branches, files)
     taken.save(out / "snapshots.npz")
     means = {name: sum(values) / len(values) for name, values in latest.items()}
     about = training.description() | {

@@ -38,5 +38,5 @@ def test_the_script_is_bash_and_explains_itself():
     told = subprocess.run(["bash", SCRIPT], cwd=ROOT, capture_output=True, text=True)
     assert told.returncode == 2
     verbs = re.findall(r"^(\w+)\)$", SCRIPT.read_text(), re.MULTILINE)
-    assert verbs == ["pack", "store", "time", "train", "evaluate", "experiments"]
+    assert verbs == ["pack", "store", "time", "train", "evaluate", "joint", "short"]
     assert all(f"learning.sh {verb}" in told.stdout for verb in verbs)
