@@ -159,13 +159,14 @@ def draw_batch(
     """
     names = list(shares)
     for name in names:
-        check_text(name, tokens[name], length, 1 << 16)
+        check_text(name, tokens[name][:length], length, 1 << 16)
     chances = np.array([shares[name] for name in names])
     rows = []
     for pick in generator.choice(len(names), size=count, p=chances / chances.sum()):
         pool = tokens[names[pick]]
         start = generator.integers(len(pool) - length + 1)
         rows.append(pool[start : start + length])
+        check_text(names[pick], rows[-1], length, 1 << 16)
     return np.stack(rows).astype(np.int64)
 
 

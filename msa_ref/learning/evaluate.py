@@ -20,7 +20,7 @@ from msa_ref import smollm2
 from msa_ref.data.needle import wilson
 from msa_ref.learning import data, index_branch, needles, recall, sparse
 from msa_ref.learning.rules import Rule, all_rules
-from msa_ref.learning.smollm2 import AttentionInput, SmolLM2, attend_dense
+from msa_ref.learning.smollm2 import AttentionInput, SmolLM2, attend_dense, lm_losses
 from msa_ref.learning.train import load_model
 
 BLOCK_SIZES = (128, 32, 64)
@@ -123,17 +123,11 @@ def measure_recall(model: SmolLM2, rules: dict, texts, device) -> tuple[list, li
     return rows, agreement
 
 
+@torch.no_grad()
 def surprise(model: SmolLM2, texts, attend, device) -> np.ndarray:
     """Mean nats a token of each text [n,T]."""
-    nats = []
-    for ids in torch.from_numpy(texts).split(TEXTS_AT_ONCE):
-        ids = ids.to(device)
-        with torch.no_grad():
-            hidden = model(ids, attend)
-            for row, targets in zip(hidden, ids):
-                logits = model.logits(row[:-1]).float()
-                nats.append(functional.cross_entropy(logits, targets[1:]).item())
-    return np.array(nats)
+    parts = torch.from_numpy(texts).to(device).split(TEXTS_AT_ONCE)
+    return torch.cat([lm_losses(model, ids, attend) for ids in parts]).double().cpu().numpy()
 
 
 def measure_perplexity(model: SmolLM2, rules: dict, texts, device) -> Iterator[dict]:

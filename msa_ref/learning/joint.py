@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from msa_ref import smollm2
 from msa_ref.learning import data, index_branch
 from msa_ref.learning.learners import JointLearning
-from msa_ref.learning.smollm2 import SmolLM2, SparseAttention, attend_dense
+from msa_ref.learning.smollm2 import SmolLM2, SparseAttention, attend_dense, lm_losses
 from msa_ref.learning.training import RecallOfLayers
 
 BLOCK_SIZE, TOP_K = 128, 8
@@ -59,7 +58,8 @@ def train(model: SmolLM2, branches: nn.ModuleList, tokens: dict, *, steps: int, 
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * share
         optimizer.zero_grad()
-        lm = lm_losses(model, ids, attend).mean()
+        with mixed(device):
+            lm = lm_losses(model, ids, attend).mean()
         kl = torch.stack(attend.losses) if run else None
         (lm + kl.sum() if run else lm).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -72,12 +72,9 @@ def train(model: SmolLM2, branches: nn.ModuleList, tokens: dict, *, steps: int, 
     return curves
 
 
-def lm_losses(model: SmolLM2, ids, attend):
-    """Mean nats a token of each text [B], the products in bf16 on a GPU."""
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.device.type == "cuda"):
-        logits = model.logits(model(ids, attend)[:, :-1])
-    rows = zip(logits, ids[:, 1:])
-    return torch.stack([functional.cross_entropy(row.float(), after) for row, after in rows])
+def mixed(device: torch.device):
+    """Products in bf16 on a GPU, where the weights are in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 @torch.no_grad()
@@ -88,7 +85,8 @@ def held_out(model: SmolLM2, branches: nn.ModuleList, texts, *, sparse: bool) ->
     if sparse:
         attend = SparseAttention(branches, block_size=BLOCK_SIZE, top_k=TOP_K)
     parts = torch.from_numpy(texts).to(device).split(TEXTS_AT_ONCE)
-    losses = torch.cat([lm_losses(model, ids, attend) for ids in parts])
+    with mixed(device):
+        losses = torch.cat([lm_losses(model, ids, attend) for ids in parts])
     return [round(loss, 5) for loss in losses.tolist()]
 
 
@@ -97,7 +95,7 @@ def recall_of(model: SmolLM2, branches: nn.ModuleList, texts) -> float:
     """Score recall on held-out text, mean over layers."""
     found = RecallOfLayers(branches, block_size=BLOCK_SIZE, top_k=TOP_K)
     ids = torch.from_numpy(texts[:4]).to(model.token_embd.weight.device)
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.device.type == "cuda"):
+    with mixed(ids.device):
         model(ids, found)
     return round(torch.stack(found.scores).mean().item(), 4)
 

@@ -140,12 +140,14 @@ class SmolLM2(nn.Module):
     ) -> Float[Tensor, "B T width"]:
         """Final hidden states of the tokens, which follow those in the cache and are stored there.
 
+        Ids on the CPU are checked there, without waiting for the GPU, and moved to the weights.
         `attend` gives a layer's attention output from its AttentionInput; dense unless given.
         Ids that are no tokens, or too many: ValueError, and the cache is unchanged.
         """
         start = 0 if cache is None else cache.length
         self.check_ids(ids, start, self.sizes.max_context if cache is None else cache.capacity)
         attend = attend_dense if attend is None else attend
+        ids = ids.to(self.token_embd.weight.device, non_blocking=True)
         angles = self.angles(start, ids.shape[1], ids.device)
         x = self.token_embd(ids)
         for number, layer in enumerate(self.blk):
@@ -208,6 +210,15 @@ class SparseAttention:
         chosen = select.select_blocks(index_q, index_k, **self.sizes)
         block_size = self.sizes["block_size"]
         return sparse.attention(inputs.q, inputs.k, inputs.v, chosen, block_size=block_size)
+
+
+def lm_losses(model: SmolLM2, ids: Int[Tensor, "B T"], attend: Attend) -> Float[Tensor, " B"]:
+    """Mean nats a token of each text: how much the next token surprises the model."""
+    rows = zip(model(ids, attend), ids)
+    losses = [
+        functional.cross_entropy(model.logits(hidden[:-1]).float(), row[1:]) for hidden, row in rows
+    ]
+    return torch.stack(losses)
 
 
 def index_lanes(branches: list[IndexBranch], inputs: AttentionInput, *, detach: bool = True):

@@ -1,8 +1,10 @@
 """Where an index starts: at the model's own queries and keys, before it has learned anything.
 
-The index has one key where the model has one for every group. Of each pair of channels that RoPE
-turns together it gets the one mixture of the groups' keys that loses least. And the index has norms
-where the model has none: a steady channel keeps them from taking the keys' lengths away.
+The index has one query where the model's group has several heads: it gets that of the head which
+tells keys apart most. It has one key where the model has one for every group: of each pair of
+channels that RoPE turns together it gets the one mixture of the groups' keys that loses least. And
+it has norms where the model has none: a steady channel keeps them from taking the keys' lengths
+away.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def start_from_model(branches: nn.ModuleList, model: SmolLM2, ids: Int[Tensor, "
             for linear in (layer.attn_q, layer.attn_k)
         )
         x = inputs.hidden.flatten(0, 1).double()
-        *rows, energy = join_groups(q.mean(dim=1), k[:, 0], x)
+        heads = sharpest_heads(inputs.q, inputs.k)
+        *rows, energy = join_groups(q[torch.arange(len(q)), heads], k[:, 0], x)
         lanes = (branch.q_proj, branch.q_norm), (branch.k_proj, branch.k_norm)
         for (linear, norm), pairs in zip(lanes, rows):
             weight = torch.view_as_real(pairs).transpose(-2, -1)
@@ -81,6 +84,18 @@ def steady_weights(x: Float[Tensor, "N width"]) -> Float[Tensor, " width"]:
     moment = x.mT @ x / len(x)
     moment.diagonal().add_(DAMPING * moment.diagonal().mean())
     return torch.linalg.solve(moment, x.mean(dim=0))
+
+
+def sharpest_heads(q: Float[Tensor, "B Hq T d"], k: Float[Tensor, "B Hkv S d"]):
+    """Of every group the head, counted within it, whose scores differ most from key to key.
+
+    A head that looks something up stands out by hundreds; its neighbours' sinks do not.
+    """
+    queries = q.double().unflatten(1, (k.shape[1], -1))
+    keys = k.double() - k.double().mean(dim=2, keepdim=True)
+    # The variance of q k over all keys is q' C q, with C the keys' covariance.
+    covariance = (keys.mT @ keys).mean(dim=0)[:, None]
+    return (queries.mT @ queries * covariance).sum(dim=(0, 3, 4)).argmax(dim=-1).cpu()
 
 
 def pairs_of(

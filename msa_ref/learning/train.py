@@ -36,27 +36,30 @@ def run(training: Training, out: Path) -> None:
     config, latest = training.config, {}
     taken = snapshots.Snapshots(training.model, training.tokens["lesson_text"], out)
     with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-        while True:
-            done = training.step == training.steps
-            if done or training.step % config.recall_every == 0:
+        while training.step < training.steps:
+            if training.step % config.recall_every == 0:
                 latest = training.measure_recall()
                 write_line(log, {"step": training.step} | latest)
-            if done or snapshots.is_due(training.step):
+            if snapshots.is_due(training.step):
                 taken.add(training.branches, training.step, training.stage())
-            if done:
-                break
             line = training.take_step()
             write_line(log, line)
             show(training, line, latest)
             if training.step % config.save_every == 0 or training.step == training.steps:
                 checkpoints.save(out, training.step, training.state())
                 index_branch.save_index(training.branches, files)
+        costs = training.keep_better()
+        index_branch.save_index(training.branches, files)
+        latest = training.measure_recall()
+        write_line(log, {"step": training.step} | latest)
+        taken.add(training.branches, training.step, training.stage())
     taken.save(out / "snapshots.npz")
     means = {name: sum(values) / len(values) for name, values in latest.items()}
     about = training.description() | {
         "step": training.step,
         "seconds": round(training.seconds, 1),
         "trained_tokens": training.trained_tokens,
+        "cost": costs,
     }
     (out / "run.json").write_text(json.dumps(about | means, indent=1) + "\n")
     print(f"\n{training.step} steps, {training.seconds:.0f} s, {means}")

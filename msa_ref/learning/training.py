@@ -1,6 +1,7 @@
 """One run that teaches a frozen SmolLM2 its index: configs, steps, recall, resuming.
 
-Warm-up on the dense model first, then on what the index itself selects. `train.py` drives it.
+Warm-up on the dense model first, then on what the index itself selects; at last every layer keeps
+what it learned or its start, whichever serves the model better. `train.py` drives it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from torch import nn
 from msa_ref.learning import checkpoints, data, index_branch, recall
 from msa_ref.learning.learners import SparseLearning, WarmUp
 from msa_ref.learning.select import select_blocks
-from msa_ref.learning.smollm2 import AttentionInput, SmolLM2, attend_dense, index_lanes
+from msa_ref.learning.smollm2 import (
+    AttentionInput,
+    SmolLM2,
+    SparseAttention,
+    attend_dense,
+    index_lanes,
+    lm_losses,
+)
 from msa_ref.learning.start import start_from_model
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
 RAMP = 20  # steps until the learning rate is full
 NORM_SHARE = 1 / 3  # the norms' learning rate, by AdamW, over that of the projections, by Muon
+KEEPING_BATCHES = 3  # of text, on which what a layer keeps is decided
 DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
 
 
@@ -78,17 +87,21 @@ class Training:
     def __init__(self, model: SmolLM2, tokens: dict, config: Config, *, seed: int, steps: int):
         self.model, self.tokens, self.config, self.seed = model, tokens, config, seed
         self.device = model.token_embd.weight.device
-        sizes = model.sizes
-        shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
-        self.branches = index_branch.new_branches(*shape, seed=seed).to(self.device)
-        if config.start == "model":
-            length = min(config.lengths)
-            ids = self.draw(np.random.default_rng([seed]), length)
-            start_from_model(self.branches, model, torch.from_numpy(ids).to(self.device))
+        self.branches = self.new_branches()
         self.optimizers = new_optimizers(self.branches)
         self.step, self.steps, self.seconds, self.trained_tokens = 0, steps, 0.0, 0
         self.warm_up_steps = round(steps * config.warm_up_share)
         _, self.held_out = data.held_out_texts(tokens, per_set=1, length=config.recall_length)
+
+    def new_branches(self) -> nn.ModuleList:
+        """The branches as a run of this seed starts with."""
+        sizes = self.model.sizes
+        shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
+        branches = index_branch.new_branches(*shape, seed=self.seed).to(self.device)
+        if self.config.start == "model":
+            ids = self.draw(np.random.default_rng([self.seed]), min(self.config.lengths))
+            start_from_model(branches, self.model, torch.from_numpy(ids).to(self.device))
+        return branches
 
     def stage(self) -> str:
         """Of the next step: "warm-up" or "sparse"."""
@@ -134,7 +147,7 @@ class Training:
         rate = self.learning_rate()
         self.branches.zero_grad()
         with torch.no_grad():
-            self.model(torch.from_numpy(ids).to(self.device), learner)
+            self.model(torch.from_numpy(ids), learner)
         for optimizer, share in zip(self.optimizers, (1, NORM_SHARE)):
             optimizer.param_groups[0]["lr"] = rate * share
             optimizer.step()
@@ -145,6 +158,26 @@ class Training:
         self.trained_tokens += ids.size
         line["tokens_per_second"] = ids.size / (time.perf_counter() - started)
         return line
+
+    def keep_better(self) -> dict[str, list[float]]:
+        """Give each layer its start back where what it learned costs the model more.
+
+        Cost is what `cost_by_layer` measures on training text; both are returned. KL counts every
+        head and every row alike. The model does not: a lower KL may be the worse index.
+        """
+        config, started = self.config, self.new_branches()
+        rng = np.random.default_rng([self.seed, self.steps])
+        texts = [self.draw(rng, config.recall_length) for _ in range(KEEPING_BATCHES)]
+        sizes = {"block_size": config.recall_block, "top_k": config.recall_top_k}
+        candidates = {"start": started, "learned": self.branches}
+        costs = {
+            name: cost_by_layer(self.model, branches, texts, **sizes)
+            for name, branches in candidates.items()
+        }
+        for layer, (first, last) in enumerate(zip(costs["start"], costs["learned"])):
+            if first < last:
+                self.branches[layer].load_state_dict(started[layer].state_dict())
+        return {name: [round(cost, 6) for cost in by_layer] for name, by_layer in costs.items()}
 
     def measure_recall(self) -> dict:
         """Score and block recall of every layer on held-out text, one stretch of each set."""
@@ -198,6 +231,30 @@ def new_optimizers(branches: nn.ModuleList) -> list[torch.optim.Optimizer]:
         torch.optim.Muon(matrices, **plain, momentum=0.9, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(vectors, **plain, betas=(0.9, 0.95)),
     ]
+
+
+@torch.no_grad()
+def cost_by_layer(
+    model: SmolLM2,
+    branches: nn.ModuleList,
+    batches: list[Int[np.ndarray, "n T"]],
+    *,
+    block_size: int,
+    top_k: int,
+) -> list[float]:
+    """Nats a token that each layer's index adds to the LM loss if it alone selects blocks."""
+    device = model.token_embd.weight.device
+    texts = [torch.from_numpy(ids).to(device) for ids in batches]
+    sparse = SparseAttention(branches, block_size=block_size, top_k=top_k)
+
+    def loss(selecting: int | None) -> float:
+        def attend(inputs: AttentionInput):
+            return (sparse if inputs.layer == selecting else attend_dense)(inputs)
+
+        return torch.cat([lm_losses(model, ids, attend) for ids in texts]).mean().item()
+
+    dense = loss(None)
+    return [loss(layer) - dense for layer in range(model.sizes.layers)]
 
 
 class RecallOfLayers:

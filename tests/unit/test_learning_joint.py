@@ -8,7 +8,7 @@ import torch
 from learning_models import HEAD_DIM, LAYERS, NUM_KV_HEADS, WIDTH, numpy_model, token_sets
 
 from msa_ref.learning import data, index_branch, joint
-from msa_ref.learning.smollm2 import SmolLM2, attend_dense
+from msa_ref.learning.smollm2 import SmolLM2, attend_dense, lm_losses
 
 SHAPE = {"layers": LAYERS, "width": WIDTH, "num_kv_heads": NUM_KV_HEADS, "index_dim": HEAD_DIM}
 
@@ -51,8 +51,8 @@ def test_losses_of_texts_are_those_of_each_text_alone():
     _, texts = data.held_out_texts(token_sets(), per_set=2, length=48)
     ids = torch.from_numpy(texts)
     with torch.no_grad():
-        together = joint.lm_losses(model, ids, attend_dense)
-        alone = [joint.lm_losses(model, row[None], attend_dense)[0] for row in ids]
+        together = lm_losses(model, ids, attend_dense)
+        alone = [lm_losses(model, row[None], attend_dense)[0] for row in ids]
         logits = model.logits(model(ids[:1]))[0, :-1].log_softmax(dim=-1)
     assert together.tolist() == pytest.approx([x.item() for x in alone], abs=1e-5)
     right = -logits[np.arange(47), ids[0, 1:]].mean()

@@ -14,7 +14,7 @@ from learning_models import (
 from msa_ref.learning import index_branch, start
 from msa_ref.learning.layer import GemmaNorm
 from msa_ref.learning.smollm2 import attend_dense
-from msa_ref.learning.start import STD, join_groups, set_lane, start_from_model
+from msa_ref.learning.start import STD, join_groups, set_lane, sharpest_heads, start_from_model
 
 
 def started(model, index_dim=HEAD_DIM):
@@ -24,16 +24,22 @@ def started(model, index_dim=HEAD_DIM):
 
 
 def scores_of(branches, model):
-    """Of every layer: the index's scores, and the mean score of a group's heads."""
-    found = []
+    """Of every layer: the index's scores, and those of each group's sharpest head."""
+    sharpest, found = [], []
+
+    def choose(inputs):
+        sharpest.append(sharpest_heads(inputs.q, inputs.k))
+        return attend_dense(inputs)
 
     def attend(inputs):
         index_q, index_k = branches[inputs.layer](inputs.hidden, inputs.angles)
-        heads = inputs.q.unflatten(1, (NUM_KV_HEADS, -1)).mean(dim=2)
-        found.append((index_q @ index_k.mT, heads @ inputs.k.mT))
+        heads = inputs.q.unflatten(1, (NUM_KV_HEADS, -1))
+        head = heads[:, torch.arange(NUM_KV_HEADS), sharpest[inputs.layer]]
+        found.append((index_q @ index_k.mT, head @ inputs.k.mT))
         return attend_dense(inputs)
 
     with torch.no_grad():
+        model(random_ids(3, 90), choose)
         model(random_ids(2, 40, seed=1), attend)
     return found
 
@@ -42,6 +48,21 @@ def correlation(ours, theirs):
     """Over keys, for every query and group; the mean of all."""
     ours, theirs = (x - x.mean(dim=-1, keepdim=True) for x in (ours, theirs))
     return torch.cosine_similarity(ours, theirs, dim=-1).mean().item()
+
+
+def test_the_sharpest_head_is_the_one_that_tells_keys_apart():
+    """Long queries do not make it, nor keys that are all the same to them."""
+    generator = torch.Generator().manual_seed(4)
+    k = torch.randn(2, 2, 50, 8, generator=generator)
+    k[:, 0, :, :4] = 3.0  # group 0 has keys that differ in the later channels alone
+    q = torch.randn(2, 6, 50, 8, generator=generator)
+    q[:, 0] *= 0.5
+    q[:, 1, :, :4] *= 100
+    q[:, 1, :, 4:] *= 0.1
+    q[:, 5] *= 2
+    assert sharpest_heads(q, k).tolist() == [2, 2]
+    scores = (q.unflatten(1, (2, 3)) @ k[:, :, None].mT).var(dim=-1).mean(dim=(0, 3))
+    assert scores.argmax(dim=-1).tolist() == [2, 2]
 
 
 def complex_rows(*shape, generator):

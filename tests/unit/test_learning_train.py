@@ -12,7 +12,7 @@ from msa_ref.learning import checkpoints, index_branch, snapshots, train
 from msa_ref.learning.learners import JointLearning, SparseLearning, WarmUp
 from msa_ref.learning.loss import index_kl
 from msa_ref.learning.smollm2 import SparseAttention, attend_dense, index_lanes
-from msa_ref.learning.training import CONFIGS, Training
+from msa_ref.learning.training import CONFIGS, Training, cost_by_layer
 
 TINY = dataclasses.replace(
     CONFIGS["smoke"],
@@ -172,6 +172,71 @@ def test_the_stages_and_rates_of_a_run(model):
     assert rates[67] == TINY.learning_rate
     assert 0 < rates[169] < rates[120] < rates[69] < TINY.learning_rate
     assert 0 < rates[199] < 0.1 * TINY.sparse_learning_rate
+
+
+def cost_where_one_layer_selects(training, branches, layer, texts):
+    """LM loss over that of dense attention, by logits."""
+    model, losses = training.model, []
+    sparse = SparseAttention(branches, block_size=8, top_k=4)
+    for attend in (lambda i: (sparse if i.layer == layer else attend_dense)(i), attend_dense):
+        with torch.no_grad():
+            logits = model.logits(model(texts, attend))[:, :-1].flatten(0, 1)
+        losses.append(torch.nn.functional.cross_entropy(logits, texts[:, 1:].flatten()).item())
+    return losses[0] - losses[1]
+
+
+def test_a_layers_cost_is_the_loss_that_its_index_alone_adds(model):
+    training, texts = new_training(model, steps=1), random_ids(3, 128)
+    sizes = {"block_size": 8, "top_k": 4}
+    costs = cost_by_layer(model, training.branches, list(texts.numpy()[:, None]), **sizes)
+    assert len(costs) == LAYERS
+    for layer, cost in enumerate(costs):
+        right = cost_where_one_layer_selects(training, training.branches, layer, texts)
+        assert cost == pytest.approx(right, abs=1e-5)
+    assert max(map(abs, costs)) > 1e-4
+    everything = cost_by_layer(model, training.branches, [texts.numpy()], block_size=8, top_k=16)
+    assert max(map(abs, everything)) < 1e-5
+
+
+def test_each_layer_keeps_what_costs_the_model_less(model, monkeypatch):
+    training = new_training(model, steps=3)
+    start = [branch.q_proj.weight.clone() for branch in training.new_branches()]
+    for parameter in training.branches.parameters():
+        parameter.data.add_(0.1)
+    learned = [branch.q_proj.weight.clone() for branch in training.branches]
+    seen = []
+
+    def measured(_, branches, batches, **sizes):
+        seen.append((branches, np.concatenate(batches), sizes))
+        return [0.3, 0.1, 0.2] if branches is training.branches else [0.2, 0.2, 0.2]
+
+    monkeypatch.setattr("msa_ref.learning.training.cost_by_layer", measured)
+    costs = training.keep_better()
+    assert costs == {"start": [0.2, 0.2, 0.2], "learned": [0.3, 0.1, 0.2]}
+    for layer, wanted in enumerate([start[0], learned[1], learned[2]]):
+        assert torch.equal(training.branches[layer].q_proj.weight, wanted)
+    (_, one, sizes), (_, other, _) = seen
+    assert (one == other).all()
+    assert one.shape == (3, 128)
+    assert sizes == {"block_size": TINY.recall_block, "top_k": TINY.recall_top_k}
+
+
+def test_a_run_ships_what_its_layers_keep(model, tmp_path, monkeypatch):
+    """Whatever the start costs, here nothing: the files hold it, and the costs are told."""
+    starts = []
+
+    def measured(_, branches, *rest, **sizes):
+        starts.append(branches)
+        return [0.0 if len(starts) % 2 else 1.0] * LAYERS
+
+    monkeypatch.setattr("msa_ref.learning.training.cost_by_layer", measured)
+    train.run(new_training(model, steps=3), tmp_path)
+    sizes = {"layers": LAYERS, "width": 20, "num_kv_heads": 2, "index_dim": 8}
+    kept = index_branch.load_index([tmp_path / f"index_{n}.safetensors" for n in (0, 1)], **sizes)
+    for one, other in zip(kept.parameters(), starts[0].parameters()):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
+    cost = json.loads((tmp_path / "run.json").read_text())["cost"]
+    assert cost == {"start": [0.0] * LAYERS, "learned": [1.0] * LAYERS}
 
 
 def read_log(folder):
