@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 RAMP = 20  # steps until the learning rate is full
 NORM_SHARE = 1 / 3  # the norms' learning rate, by AdamW, over that of the projections, by Muon
-KEEPING_BATCHES = 3  # of text, on which what a layer keeps is decided
 DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
 
 
@@ -48,8 +47,8 @@ class Config:
     block_sizes: tuple[int, ...] = (128, 32, 64)
     budgets: tuple[int, ...] = (1024, 256, 2048, 512)
     learning_rate: float = 3e-2
-    sparse_learning_rate: float = 6e-3
-    warm_up_share: float = 0.85  # of the steps; the rest learns on its own selection
+    sparse_learning_rate: float = 2e-3
+    warm_up_share: float = 0.9  # of the steps; the rest learns on its own selection
     code_share: float = 0.45
     prose_share: float = 0.20
     drill_share: float = 0.35
@@ -57,6 +56,7 @@ class Config:
     recall_block: int = 128
     recall_top_k: int = 8
     recall_every: int = 200
+    keeping_batches: int = 3  # of text, to decide what each layer keeps
     save_every: int = 200
 
 
@@ -76,6 +76,7 @@ CONFIGS = {
         recall_block=32,
         recall_top_k=4,
         recall_every=2,
+        keeping_batches=1,
         save_every=2,
     ),
 }
@@ -167,7 +168,7 @@ class Training:
         """
         config, started = self.config, self.new_branches()
         rng = np.random.default_rng([self.seed, self.steps])
-        texts = [self.draw(rng, config.recall_length) for _ in range(KEEPING_BATCHES)]
+        texts = [self.draw(rng, config.recall_length) for _ in range(config.keeping_batches)]
         sizes = {"block_size": config.recall_block, "top_k": config.recall_top_k}
         candidates = {"start": started, "learned": self.branches}
         costs = {

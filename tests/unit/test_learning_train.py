@@ -23,6 +23,7 @@ TINY = dataclasses.replace(
     recall_length=128,
     recall_block=8,
     recall_top_k=4,
+    keeping_batches=2,
     learning_rate=3e-2,
 )
 SMALL = {"block_size": 8, "top_k": 3}
@@ -165,12 +166,12 @@ def test_the_stages_and_rates_of_a_run(model):
     for training.step in range(200):
         seen.append((training.stage(), training.learning_rate()))
     stages, rates = zip(*seen)
-    assert stages == ("warm-up",) * 170 + ("sparse",) * 30
+    assert stages == ("warm-up",) * 180 + ("sparse",) * 20
     assert rates[0] == pytest.approx(TINY.learning_rate / 20)
     assert rates[30] == TINY.learning_rate
-    assert 0.7 * TINY.sparse_learning_rate < max(rates[170:]) <= TINY.sparse_learning_rate
-    assert rates[67] == TINY.learning_rate
-    assert 0 < rates[169] < rates[120] < rates[69] < TINY.learning_rate
+    assert 0.6 * TINY.sparse_learning_rate < max(rates[180:]) <= TINY.sparse_learning_rate
+    assert rates[72] == TINY.learning_rate
+    assert 0 < rates[179] < rates[120] < rates[74] < TINY.learning_rate
     assert 0 < rates[199] < 0.1 * TINY.sparse_learning_rate
 
 
@@ -217,7 +218,7 @@ def test_each_layer_keeps_what_costs_the_model_less(model, monkeypatch):
         assert torch.equal(training.branches[layer].q_proj.weight, wanted)
     (_, one, sizes), (_, other, _) = seen
     assert (one == other).all()
-    assert one.shape == (3, 128)
+    assert one.shape == (2, 128)
     assert sizes == {"block_size": TINY.recall_block, "top_k": TINY.recall_top_k}
 
 
