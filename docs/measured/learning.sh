@@ -5,7 +5,7 @@
 #                                                be copied there as build/carry of its checkout
 #   bash docs/measured/learning.sh store         there, once a part: keeps it in $STATE
 #   bash docs/measured/learning.sh time          how long a step takes, and every other part runs
-#   bash docs/measured/learning.sh train MINUTES SECONDS
+#   bash docs/measured/learning.sh train STEPS SECONDS
 #                                                killed after SECONDS; again to go on where it was
 #   bash docs/measured/learning.sh evaluate SECONDS
 #   bash docs/measured/learning.sh joint SECONDS STEPS RUN...
@@ -58,7 +58,7 @@ time)
   keep "$STATE/trial/log.jsonl" "$STATE/trial/run.json"
   ;;
 train)
-  within "$3" $L.train --config index --minutes "$2" $T --out "$RUN"
+  within "$3" $L.train --config index --steps "$2" $T --out "$RUN"
   keep "$RUN"/{log.jsonl,run.json,index_0.safetensors,index_1.safetensors,snapshots.npz}
   ;;
 evaluate)

@@ -1,10 +1,10 @@
 """Where an index starts: at the model's own queries and keys, before it has learned anything.
 
-The index has one query where the model's group has several heads: it gets that of the head which
-tells keys apart most. It has one key where the model has one for every group: of each pair of
-channels that RoPE turns together it gets the one mixture of the groups' keys that loses least. And
-it has norms where the model has none: a steady channel keeps them from taking the keys' lengths
-away.
+The index has one query where the model's group has several heads: that of the head which tells keys
+apart most. It has one key where the model has one for every group: of each pair of channels that
+RoPE turns together it gets the one mixture of the groups' keys that loses least, and the groups
+with the sharper heads count more. And it has norms where the model has none: a steady channel keeps
+them from taking the keys' lengths away.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from msa_ref.learning.layer import GemmaNorm
 
 STD = 0.1  # of the weights: the norm behind them hides their scale, the optimiser feels it
-STEADY = 1.5  # the steady channel, over the length of all others together
+STEADY = 4.0  # the steady channel, over the length of all others together
 DAMPING = 1e-4
 
 
@@ -44,8 +44,10 @@ def start_from_model(branches: nn.ModuleList, model: SmolLM2, ids: Int[Tensor, "
             for linear in (layer.attn_q, layer.attn_k)
         )
         x = inputs.hidden.flatten(0, 1).double()
-        heads = sharpest_heads(inputs.q, inputs.k)
-        *rows, energy = join_groups(q[torch.arange(len(q)), heads], k[:, 0], x)
+        spread, heads = score_spread(inputs.q, inputs.k).max(dim=1)
+        *rows, energy = join_groups(
+            q[torch.arange(len(q), device=q.device), heads], k[:, 0], x, spread
+        )
         lanes = (branch.q_proj, branch.q_norm), (branch.k_proj, branch.k_norm)
         for (linear, norm), pairs in zip(lanes, rows):
             weight = torch.view_as_real(pairs).transpose(-2, -1)
@@ -86,16 +88,19 @@ def steady_weights(x: Float[Tensor, "N width"]) -> Float[Tensor, " width"]:
     return torch.linalg.solve(moment, x.mean(dim=0))
 
 
-def sharpest_heads(q: Float[Tensor, "B Hq T d"], k: Float[Tensor, "B Hkv S d"]):
-    """Of every group the head, counted within it, whose scores differ most from key to key.
+def score_spread(
+    q: Float[Tensor, "B Hq T d"], k: Float[Tensor, "B Hkv S d"]
+) -> Float[Tensor, "Hkv G"]:
+    """How much each head's scores differ from key to key: their standard deviation.
 
-    A head that looks something up stands out by hundreds; its neighbours' sinks do not.
+    A head that looks things up stands out: where it finds one its scores are far above the rest.
     """
     queries = q.double().unflatten(1, (k.shape[1], -1))
     keys = k.double() - k.double().mean(dim=2, keepdim=True)
     # The variance of q k over all keys is q' C q, with C the keys' covariance.
-    covariance = (keys.mT @ keys).mean(dim=0)[:, None]
-    return (queries.mT @ queries * covariance).sum(dim=(0, 3, 4)).argmax(dim=-1).cpu()
+    covariance = (keys.mT @ keys)[:, :, None] / k.shape[2]
+    moment = queries.mT @ queries / q.shape[2]
+    return (moment * covariance).sum(dim=(-2, -1)).mean(dim=0).sqrt()
 
 
 def pairs_of(
@@ -110,20 +115,22 @@ def join_groups(
     q: Complex[Tensor, "Hkv n width"],
     k: Complex[Tensor, "Hkv n width"],
     x: Float[Tensor, "N width"],
+    weight: Float[Tensor, " Hkv"],
 ) -> tuple[Complex[Tensor, "Hkv n width"], Complex[Tensor, "n width"], Float[Tensor, " n"]]:
     """Rows of index queries and of one index key whose products are nearest to conj(q) k.
 
     With them, how much each pair moves the scores: the variance that its key explains.
 
     A pair adds the real part of conj(q_g x) (k_g x') to a score of group g. With one key c for
-    all groups, sum_g |q_g|**2 |k_g - a_g c|**2 is least on the tokens x if c is the first principal
-    component of the keys, each weighted by how large its group's queries are. Keys count from
-    their mean: a softmax does not feel what all of them share.
+    all groups, sum_g |w_g q_g|**2 |k_g - a_g c|**2 is least on the tokens x if c is the first
+    principal component of the keys, each times its group's weight w_g and the size of its queries.
+    Keys count from their mean: a softmax does not feel what all of them share.
     """
     centred, complex_type = x - x.mean(dim=0), q.dtype
     spread = (centred.mT @ centred / len(x)).to(complex_type)
     moment = (x.mT @ x / len(x)).to(complex_type)
-    size = ((q @ moment) * q.conj()).sum(dim=-1).real.sqrt()[..., None]
+    size = ((q @ moment) * q.conj()).sum(dim=-1).real.sqrt()
+    size = (size * weight[:, None])[..., None]
     weighted = (k * size).transpose(0, 1)
     energy, components = torch.linalg.eigh(weighted @ spread @ weighted.mH)
     first = components[..., -1].conj()  # [n,Hkv]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int
 
 RAMP = 20  # steps until the learning rate is full
+MARGIN = 1e-3  # nats a token by which a layer's start must cost less to be kept
 NORM_SHARE = 1 / 3  # the norms' learning rate, by AdamW, over that of the projections, by Muon
 DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
 
@@ -161,10 +162,11 @@ class Training:
         return line
 
     def keep_better(self) -> dict[str, list[float]]:
-        """Give each layer its start back where what it learned costs the model more.
+        """Give a layer its start back where what it learned costs the model clearly more.
 
         Cost is what `cost_by_layer` measures on training text; both are returned. KL counts every
-        head and every row alike. The model does not: a lower KL may be the worse index.
+        head and every row alike. The model does not: a lower KL may be the worse index. A small
+        gain of one layer alone says nothing: layers make up for each other.
         """
         config, started = self.config, self.new_branches()
         rng = np.random.default_rng([self.seed, self.steps])
@@ -176,7 +178,7 @@ class Training:
             for name, branches in candidates.items()
         }
         for layer, (first, last) in enumerate(zip(costs["start"], costs["learned"])):
-            if first < last:
+            if first < last - MARGIN:
                 self.branches[layer].load_state_dict(started[layer].state_dict())
         return {name: [round(cost, 6) for cost in by_layer] for name, by_layer in costs.items()}
 
