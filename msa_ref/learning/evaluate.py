@@ -184,6 +184,26 @@ def measure_needles(
     return rows
 
 
+def needles_by_layer(
+    model: SmolLM2, branches: nn.ModuleList, encode, filler, *, count: int
+) -> list[dict]:
+    """Needles found if the learned index chooses in one layer alone, exact mass in all others.
+
+    First with exact mass in every layer, `layer` None. One length, block size and budget.
+    """
+    hay = needles.make_haystacks(encode, filler, length=LENGTH, count=count)
+    ready, rules = needles.Prefilled(model, branches, hay), all_rules(branches)
+    learned, mass = (
+        SparseByRule(rules[name], block_size=BLOCK_SIZES[0], top_k=BUDGETS[0] // BLOCK_SIZES[0])
+        for name in ("learned", "mass")
+    )
+    rows = []
+    for layer in (None, *range(model.sizes.layers)):
+        hits = int(ready.right(lambda i, at=layer: (learned if i.layer == at else mass)(i)).sum())
+        rows.append({"layer": layer, "right": hits, "of": count, "interval": wilson(hits, count)})
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=Path, required=True)
@@ -216,6 +236,10 @@ def main():
     filler, count = tokens["held_topics"], arguments.needles
     found["needles"] = measure_needles(model, branches, source.encode, filler, count=count)
     done("needles", started)
+    started = time.perf_counter()
+    sizes = {"count": min(count, NEEDLES_AT_ONCE)}
+    found["by_layer"] = needles_by_layer(model, branches, source.encode, filler, **sizes)
+    done("by_layer", started)
     started, found["perplexity"] = time.perf_counter(), []
     for row in measure_perplexity(model, rules, texts, device):
         found["perplexity"].append(row)

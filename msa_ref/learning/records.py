@@ -71,6 +71,7 @@ def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dic
         "training": thin(steps),
         "recall_curve": recalls,
         **{part: evaluation[part] for part in ("recall", "agreement", "perplexity", "needles")},
+        "by_layer": evaluation.get("by_layer", []),
         "short_runs": [short_run(path, path.stem) for path in shorts if path.is_file()],
         "joint": [trunk[name] for name in RUNS if name in trunk],
     }
@@ -94,9 +95,10 @@ def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dic
 def find_missing(parts: dict[str, list]) -> list[str]:
     """What the record lacks, in words: parts that were not run, a table that was cut short."""
     missing = [f"{name}: not run" for name, rows in parts.items() if not rows]
-    absent = [name for name in RUNS if name not in {row["run"] for row in parts["joint"]}]
-    if parts["joint"] and absent:
-        missing.append(f"joint: not run: {', '.join(absent)}")
+    for part, key, wanted in (("joint", "run", RUNS), ("short_runs", "name", SHORT_RUNS)):
+        absent = [name for name in wanted if name not in {row[key] for row in parts[part]}]
+        if parts[part] and absent:
+            missing.append(f"{part}: not run: {', '.join(absent)}")
     # Perplexity has a row for each of the recall's, and one for dense.
     rows, all_rows = len(parts["perplexity"]), len(parts["recall"]) + 1
     if 0 < rows < all_rows:

@@ -57,7 +57,7 @@ class Config:
     recall_block: int = 128
     recall_top_k: int = 8
     recall_every: int = 200
-    keeping_batches: int = 3  # of text, to decide what each layer keeps
+    keeping_batches: int = 4  # of drills, to decide what each layer keeps
     save_every: int = 200
 
 
@@ -118,10 +118,12 @@ class Training:
             at, of = self.step - self.warm_up_steps, self.steps - self.warm_up_steps
         return rate * min((at + 1) / RAMP, 1.0, (of - at) / max(1, of * DECAY_SHARE))
 
-    def draw(self, rng: np.random.Generator, length: int) -> Int[np.ndarray, "n length"]:
-        """A batch of the config's mix of texts."""
+    def draw(
+        self, rng: np.random.Generator, length: int, shares: dict[str, float] | None = None
+    ) -> Int[np.ndarray, "n length"]:
+        """A batch of the config's mix of texts, or of another."""
         config = self.config
-        shares = {
+        shares = shares or {
             "train_code": config.code_share,
             "train_prose": config.prose_share,
             "train_drills": config.drill_share,
@@ -164,13 +166,16 @@ class Training:
     def keep_better(self) -> dict[str, list[float]]:
         """Give a layer its start back where what it learned costs the model clearly more.
 
-        Cost is what `cost_by_layer` measures on training text; both are returned. KL counts every
-        head and every row alike. The model does not: a lower KL may be the worse index. A small
-        gain of one layer alone says nothing: layers make up for each other.
+        Cost is what `cost_by_layer` measures on drills, where look-ups are; both are returned. KL
+        counts every head and every row alike. The model does not: a lower KL may be the worse
+        index. A small gain of one layer alone says nothing: layers make up for each other.
         """
         config, started = self.config, self.new_branches()
         rng = np.random.default_rng([self.seed, self.steps])
-        texts = [self.draw(rng, config.recall_length) for _ in range(config.keeping_batches)]
+        texts = [
+            self.draw(rng, config.recall_length, {"train_drills": 1.0})
+            for _ in range(config.keeping_batches)
+        ]
         sizes = {"block_size": config.recall_block, "top_k": config.recall_top_k}
         candidates = {"start": started, "learned": self.branches}
         costs = {

@@ -1,11 +1,12 @@
 """Recall, rules, needles and records, on cases whose right answer is known."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from learning_models import VOCABULARY, random_ids, token_sets, torch_model
+from learning_models import LAYERS, VOCABULARY, random_ids, token_sets, torch_model
 
 from msa_ref import selection
 from msa_ref.data import needle as numpy_rules
@@ -182,6 +183,37 @@ def test_a_needle_is_right_when_every_answer_token_is_the_likeliest(model, branc
     assert ready.right(full).tolist() == [True, False, True]
 
 
+def test_needles_by_layer_ask_with_one_learned_layer_at_a_time(model, branches, monkeypatch):
+    """A needle is found here where layer 2 reads by exact mass."""
+    asked = []
+
+    class Asked:
+        def __init__(self, *_):
+            pass
+
+        def right(self, attend):
+            asked.append([attend(SimpleNamespace(layer=layer)) for layer in range(LAYERS)])
+            return torch.tensor([asked[-1][2] == "mass", True])
+
+    def by_rule(rule, *, block_size, top_k):
+        assert (block_size, top_k) == (128, 8)
+        return lambda inputs: rule
+
+    monkeypatch.setattr(
+        evaluate, "all_rules", lambda _: {name: name for name in ("learned", "mass")}
+    )
+    monkeypatch.setattr(evaluate, "SparseByRule", by_rule)
+    monkeypatch.setattr(evaluate.needles, "Prefilled", Asked)
+    monkeypatch.setattr(evaluate.needles, "make_haystacks", lambda *_, **sizes: sizes)
+    rows = evaluate.needles_by_layer(model, branches, None, None, count=2)
+    assert asked[0] == ["mass"] * LAYERS
+    for layer in range(LAYERS):
+        assert asked[layer + 1] == ["mass"] * layer + ["learned"] + ["mass"] * (LAYERS - layer - 1)
+    assert [row["layer"] for row in rows] == [None, *range(LAYERS)]
+    assert [row["right"] for row in rows] == [2, 2, 2, 1, *[2] * (LAYERS - 3)]
+    assert {row["of"] for row in rows} == {2}
+
+
 def test_the_explorers_ranks_hold_every_budget(model, branches):
     ids = random_ids(1, 140)[0].numpy()
     found = explorer_data.look_inside(model, branches, ids, layers=(2, 0))
@@ -242,7 +274,9 @@ def test_a_record_is_made_of_what_the_runs_left(tmp_path):
     assert [short["name"] for short in read["short_runs"]] == ["seed1", "cold"]
     assert read["joint"] == [{"run": "dense", "steps": 1}]
     assert read["header"]["missing"] == [
+        "by_layer: not run",
         "joint: not run: msa, no detach, no warm-up",
+        "short_runs: not run: seed2, seed3, resumed, random",
         "perplexity: 1 of 2 rows, cut by the time limit",
     ]
 
@@ -252,5 +286,5 @@ def test_a_record_is_made_of_what_the_runs_left(tmp_path):
     for folder in (joint, None):
         record = records.make_record(run, folder, tokens, about)
         assert record["joint"] == record["short_runs"] == []
-        missing = ["short_runs: not run", "joint: not run"]
-        assert record["header"]["missing"][:2] == missing
+        missing = ["by_layer: not run", "short_runs: not run", "joint: not run"]
+        assert record["header"]["missing"][:3] == missing
