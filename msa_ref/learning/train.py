@@ -59,7 +59,7 @@ def run(training: Training, out: Path) -> None:
         "step": training.step,
         "seconds": round(training.seconds, 1),
         "trained_tokens": training.trained_tokens,
-        "cost": costs,
+        "start_cost": costs,
     }
     (out / "run.json").write_text(json.dumps(about | means, indent=1) + "\n")
     print(f"\n{training.step} steps, {training.seconds:.0f} s, {means}")

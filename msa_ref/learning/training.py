@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int
 
 RAMP = 20  # steps until the learning rate is full
-MARGIN = 1e-3  # nats a token by which a layer's start must cost less to be kept
+MARGIN = 5e-4  # nats a token that a layer's start must save to be kept
 NORM_SHARE = 1 / 3  # the norms' learning rate, by AdamW, over that of the projections, by Muon
 DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
 
@@ -61,7 +61,7 @@ class Config:
     save_every: int = 200
 
 
-SHORT = {"recall_every": 25, "save_every": 25}
+SHORT = {"recall_every": 25, "keeping_batches": 1, "save_every": 25}
 CONFIGS = {
     "index": Config(),
     # Short runs, to see how far one differs from the next and what a part of the recipe is worth.
@@ -163,29 +163,24 @@ class Training:
         line["tokens_per_second"] = ids.size / (time.perf_counter() - started)
         return line
 
-    def keep_better(self) -> dict[str, list[float]]:
-        """Give a layer its start back where what it learned costs the model clearly more.
+    def keep_better(self) -> list[float]:
+        """Give a layer its start back where that makes the model clearly better on drills.
 
-        Cost is what `cost_by_layer` measures on drills, where look-ups are; both are returned. KL
-        counts every head and every row alike. The model does not: a lower KL may be the worse
-        index. A small gain of one layer alone says nothing: layers make up for each other.
+        Returned is what `cost_of_start` says. KL counts every head and every row alike. The model
+        does not: a lower KL may be the worse index.
         """
         config, started = self.config, self.new_branches()
         rng = np.random.default_rng([self.seed, self.steps])
-        texts = [
+        drills = [
             self.draw(rng, config.recall_length, {"train_drills": 1.0})
             for _ in range(config.keeping_batches)
         ]
         sizes = {"block_size": config.recall_block, "top_k": config.recall_top_k}
-        candidates = {"start": started, "learned": self.branches}
-        costs = {
-            name: cost_by_layer(self.model, branches, texts, **sizes)
-            for name, branches in candidates.items()
-        }
-        for layer, (first, last) in enumerate(zip(costs["start"], costs["learned"])):
-            if first < last - MARGIN:
+        costs = cost_of_start(self.model, self.branches, started, drills, **sizes)
+        for layer, cost in enumerate(costs):
+            if cost < -MARGIN:
                 self.branches[layer].load_state_dict(started[layer].state_dict())
-        return {name: [round(cost, 6) for cost in by_layer] for name, by_layer in costs.items()}
+        return [round(cost, 6) for cost in costs]
 
     def measure_recall(self) -> dict:
         """Score and block recall of every layer on held-out text, one stretch of each set."""
@@ -242,27 +237,33 @@ def new_optimizers(branches: nn.ModuleList) -> list[torch.optim.Optimizer]:
 
 
 @torch.no_grad()
-def cost_by_layer(
+def cost_of_start(
     model: SmolLM2,
     branches: nn.ModuleList,
+    started: nn.ModuleList,
     batches: list[Int[np.ndarray, "n T"]],
     *,
     block_size: int,
     top_k: int,
 ) -> list[float]:
-    """Nats a token that each layer's index adds to the LM loss if it alone selects blocks."""
+    """Nats a token that each layer's start would add to the LM loss of the sparse model.
+
+    All other layers select by what they learned: layers make up for each other's misses, so a layer
+    that selects alone, with dense attention in all others, tells too little.
+    """
     device = model.token_embd.weight.device
     texts = [torch.from_numpy(ids).to(device) for ids in batches]
-    sparse = SparseAttention(branches, block_size=block_size, top_k=top_k)
 
-    def loss(selecting: int | None) -> float:
-        def attend(inputs: AttentionInput):
-            return (sparse if inputs.layer == selecting else attend_dense)(inputs)
+    def loss(branches: list) -> float:
+        sparse = SparseAttention(branches, block_size=block_size, top_k=top_k)
+        return torch.cat([lm_losses(model, ids, sparse) for ids in texts]).mean().item()
 
-        return torch.cat([lm_losses(model, ids, attend) for ids in texts]).mean().item()
-
-    dense = loss(None)
-    return [loss(layer) - dense for layer in range(model.sizes.layers)]
+    learned = list(branches)
+    whole = loss(learned)
+    return [
+        loss([*learned[:layer], start, *learned[layer + 1 :]]) - whole
+        for layer, start in enumerate(started)
+    ]
 
 
 class RecallOfLayers:
