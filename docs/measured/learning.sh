@@ -69,7 +69,7 @@ joint)
   INDEX=
   # On a machine that trained none, the index that ships.
   if [ -e "$RUN/index_1.safetensors" ]; then INDEX="--index $RUN"; fi
-  within "$2" $L.joint $T $INDEX --steps "$3" --runs "${@:4}" --out "$OUT/joint_$4.json"
+  within "$2" $L.joint $T $INDEX --steps "$3" --runs "${@:4}" --out "$OUT/joint_${4// /_}.json"
   ;;
 short)
   for name in "${@:3}"; do

@@ -127,12 +127,12 @@ def join_groups(
     Keys count from their mean: a softmax does not feel what all of them share.
     """
     centred, complex_type = x - x.mean(dim=0), q.dtype
-    spread = (centred.mT @ centred / len(x)).to(complex_type)
+    covariance = (centred.mT @ centred / len(x)).to(complex_type)
     moment = (x.mT @ x / len(x)).to(complex_type)
     size = ((q @ moment) * q.conj()).sum(dim=-1).real.sqrt()
     size = (size * weight[:, None])[..., None]
     weighted = (k * size).transpose(0, 1)
-    energy, components = torch.linalg.eigh(weighted @ spread @ weighted.mH)
+    energy, components = torch.linalg.eigh(weighted @ covariance @ weighted.mH)
     first = components[..., -1].conj()  # [n,Hkv]
     index_k = (first[..., None] * weighted).sum(dim=1)
     index_q = first.T[..., None] * q / size
