@@ -21,8 +21,8 @@ from torch import nn
 from msa_ref import smollm2
 from msa_ref.learning import data, index_branch
 from msa_ref.learning.learners import JointLearning
+from msa_ref.learning.recall import RecallOfLayers
 from msa_ref.learning.smollm2 import SmolLM2, SparseAttention, attend_dense, lm_losses
-from msa_ref.learning.training import RecallOfLayers
 
 BLOCK_SIZE, TOP_K = 128, 8
 LENGTH, BATCH = 4096, 2

@@ -22,17 +22,21 @@ if TYPE_CHECKING:
 class WarmUp:
     """Dense attention; the index learns from all visible tokens. The trunk is frozen.
 
-    `losses` fills with the KL of each layer, whose gradient is in the branches already.
+    Several indices can learn side by side. `losses` fills with the KL of each layer for the first,
+    whose gradient is in the branches already.
     """
 
-    def __init__(self, branches: nn.ModuleList):
-        self.branches, self.losses = branches, []
+    def __init__(self, *indices: nn.ModuleList):
+        self.indices, self.losses = indices, []
 
     def __call__(self, inputs: AttentionInput) -> Float[Tensor, "B Hq T d"]:
-        with torch.enable_grad():
-            lesson = teach(*index_lanes(self.branches, inputs), inputs.q, inputs.k)
-            lesson.kl.backward()
-        self.losses.append(lesson.kl.detach())
+        losses = []
+        for branches in self.indices:
+            with torch.enable_grad():
+                lesson = teach(*index_lanes(branches, inputs), inputs.q, inputs.k)
+                lesson.kl.backward()
+            losses.append(lesson.kl.detach())
+        self.losses.append(losses[0])
         return attend_dense(inputs)
 
 

@@ -9,10 +9,11 @@ import torch
 from msa_ref.checks import check_sizes
 from msa_ref.learning import select
 from msa_ref.learning.loss import teacher
+from msa_ref.learning.smollm2 import AttentionInput, attend_dense, index_lanes
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Recall(NamedTuple):
@@ -85,3 +86,21 @@ def measure(
         (mass * chosen).sum(dim=-1),
     )
     return Recall(*(share.mean(dim=(1, 2)) for share in shares))
+
+
+class RecallOfLayers:
+    """Dense attention that measures what the branches would have selected."""
+
+    def __init__(self, branches: nn.ModuleList, *, block_size: int, top_k: int):
+        self.branches, self.block_size, self.top_k = branches, block_size, top_k
+        self.scores, self.blocks = [], []
+
+    def __call__(self, inputs: AttentionInput):
+        size = {"block_size": self.block_size}
+        index_q, index_k = index_lanes(self.branches, inputs)
+        chosen = select.select_blocks(index_q, index_k, top_k=self.top_k, **size)
+        mass = block_mass(inputs.q, inputs.k, **size)
+        found = measure(chosen, mass, num_keys=inputs.k.shape[2], **size)
+        self.scores.append(found.score.mean())
+        self.blocks.append(found.block.mean())
+        return attend_dense(inputs)

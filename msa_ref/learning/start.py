@@ -5,6 +5,9 @@ apart most. It has one key where the model has one for every group: of each pair
 RoPE turns together it gets the one mixture of the groups' keys that loses least, and the groups
 with the sharper heads count more. And it has norms where the model has none: a steady channel keeps
 them from taking the keys' lengths away.
+
+An index may also be led by its layer's sharpest head: that head's query and the key that suits it
+are held fast, and the other groups' queries learn to use this key.
 """
 
 from __future__ import annotations
@@ -27,12 +30,16 @@ DAMPING = 1e-4
 
 
 @torch.no_grad()
-def start_from_model(branches: nn.ModuleList, model: SmolLM2, ids: Int[Tensor, "B T"]) -> None:
+def start_from_model(
+    branches: nn.ModuleList, model: SmolLM2, ids: Int[Tensor, "B T"], *, power: int = 1
+) -> list[int]:
     """Set projections and norms of every branch from its layer's weights; `ids` are any real text.
 
-    An index dimension other than the head dimension: ValueError.
+    A group counts by the deviation of its sharpest head's scores to this power. Returned is the
+    group that counts most in each layer. An index dimension other than the head dimension:
+    ValueError.
     """
-    sizes = model.sizes
+    sizes, leaders = model.sizes, []
     if branches[0].k_proj.out_features != sizes.head_dim:
         got = branches[0].k_proj.out_features
         raise ValueError(f"branches: got {got} index channels, takes the heads' {sizes.head_dim}")
@@ -45,8 +52,9 @@ def start_from_model(branches: nn.ModuleList, model: SmolLM2, ids: Int[Tensor, "
         )
         x = inputs.hidden.flatten(0, 1).double()
         spread, heads = score_spread(inputs.q, inputs.k).max(dim=1)
+        leaders.append(int(spread.argmax()))
         *rows, energy = join_groups(
-            q[torch.arange(len(q), device=q.device), heads], k[:, 0], x, spread
+            q[torch.arange(len(q), device=q.device), heads], k[:, 0], x, spread**power
         )
         lanes = (branch.q_proj, branch.q_norm), (branch.k_proj, branch.k_norm)
         for (linear, norm), pairs in zip(lanes, rows):
@@ -55,6 +63,17 @@ def start_from_model(branches: nn.ModuleList, model: SmolLM2, ids: Int[Tensor, "
         return attend_dense(inputs)
 
     model(ids, attend)
+    return leaders
+
+
+def hold_leader(branch: nn.Module, group: int) -> None:
+    """Let nothing of this branch learn but the queries of the groups other than `group`."""
+    for parameter in (branch.k_proj.weight, branch.k_norm.weight, branch.q_norm.weight):
+        parameter.requires_grad_(False)
+    weight = branch.q_proj.weight
+    learns = torch.ones_like(weight)
+    learns.unflatten(0, (-1, branch.k_proj.out_features))[group] = 0
+    weight.register_hook(lambda gradient: gradient * learns)
 
 
 @torch.no_grad()

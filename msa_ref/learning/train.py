@@ -45,11 +45,11 @@ def run(training: Training, out: Path) -> None:
             line = training.take_step()
             write_line(log, line)
             show(training, line, latest)
+            if training.step == training.warm_up_steps:
+                training.keep_better()
             if training.step % config.save_every == 0 or training.step == training.steps:
                 checkpoints.save(out, training.step, training.state())
                 index_branch.save_index(training.branches, files)
-        costs = training.keep_better()
-        index_branch.save_index(training.branches, files)
         latest = training.measure_recall()
         write_line(log, {"step": training.step} | latest)
         taken.add(training.branches, training.step, training.stage())
@@ -59,7 +59,8 @@ def run(training: Training, out: Path) -> None:
         "step": training.step,
         "seconds": round(training.seconds, 1),
         "trained_tokens": training.trained_tokens,
-        "start_cost": costs,
+        "led_cost": training.costs,
+        "led_layers": training.led_layers(),
     }
     (out / "run.json").write_text(json.dumps(about | means, indent=1) + "\n")
     print(f"\n{training.step} steps, {training.seconds:.0f} s, {means}")

@@ -1,7 +1,8 @@
 """One run that teaches a frozen SmolLM2 its index: configs, steps, recall, resuming.
 
-Warm-up on the dense model first, then on what the index itself selects; at last every layer keeps
-what it learned or its start, whichever serves the model better. `train.py` drives it.
+Warm-up on the dense model first, with two indices for every layer: one that learns freely and one
+that a head of the model leads. The layer keeps that which serves the model better, and what is kept
+goes on to learn on what it selects itself. `train.py` drives it.
 """
 
 from __future__ import annotations
@@ -16,24 +17,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from msa_ref.learning import checkpoints, data, index_branch, recall
+from msa_ref.learning import checkpoints, data, index_branch
 from msa_ref.learning.learners import SparseLearning, WarmUp
-from msa_ref.learning.select import select_blocks
-from msa_ref.learning.smollm2 import (
-    AttentionInput,
-    SmolLM2,
-    SparseAttention,
-    attend_dense,
-    index_lanes,
-    lm_losses,
-)
-from msa_ref.learning.start import start_from_model
+from msa_ref.learning.recall import RecallOfLayers
+from msa_ref.learning.smollm2 import SmolLM2, SparseAttention, lm_losses
+from msa_ref.learning.start import hold_leader, start_from_model
 
 if TYPE_CHECKING:
     from jaxtyping import Int
 
 RAMP = 20  # steps until the learning rate is full
-MARGIN = 5e-4  # nats a token that a layer's start must save to be kept
+MARGIN = 5e-4  # nats a token that a layer's led index must save to be kept
 NORM_SHARE = 1 / 3  # the norms' learning rate, by AdamW, over that of the projections, by Muon
 DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
 
@@ -57,7 +51,7 @@ class Config:
     recall_block: int = 128
     recall_top_k: int = 8
     recall_every: int = 200
-    keeping_batches: int = 4  # of drills, to decide what each layer keeps
+    keeping_batches: int = 4  # to decide which of its two indices each layer keeps
     save_every: int = 200
 
 
@@ -84,25 +78,34 @@ CONFIGS = {
 
 
 class Training:
-    """One run: the frozen model, the branches that learn, and where it stands."""
+    """One run: the frozen model, the branches that learn, and where it stands.
+
+    `branches` are the index; `led` the other one of the warm-up, empty if the start is random.
+    """
 
     def __init__(self, model: SmolLM2, tokens: dict, config: Config, *, seed: int, steps: int):
         self.model, self.tokens, self.config, self.seed = model, tokens, config, seed
         self.device = model.token_embd.weight.device
         self.branches = self.new_branches()
-        self.optimizers = new_optimizers(self.branches)
+        self.led = self.new_branches(led=True) if config.start == "model" else nn.ModuleList()
+        self.costs: list[float] = []  # of the led index, layer by layer, once it was judged
+        self.optimizers = new_optimizers(nn.ModuleList([self.branches, self.led]))
         self.step, self.steps, self.seconds, self.trained_tokens = 0, steps, 0.0, 0
         self.warm_up_steps = round(steps * config.warm_up_share)
         _, self.held_out = data.held_out_texts(tokens, per_set=1, length=config.recall_length)
 
-    def new_branches(self) -> nn.ModuleList:
+    def new_branches(self, *, led: bool = False) -> nn.ModuleList:
         """The branches as a run of this seed starts with."""
         sizes = self.model.sizes
         shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
         branches = index_branch.new_branches(*shape, seed=self.seed).to(self.device)
         if self.config.start == "model":
             ids = self.draw(np.random.default_rng([self.seed]), min(self.config.lengths))
-            start_from_model(branches, self.model, torch.from_numpy(ids).to(self.device))
+            ids = torch.from_numpy(ids).to(self.device)
+            leaders = start_from_model(branches, self.model, ids, power=2 if led else 1)
+            if led:
+                for branch, group in zip(branches, leaders):
+                    hold_leader(branch, group)
         return branches
 
     def stage(self) -> str:
@@ -118,12 +121,10 @@ class Training:
             at, of = self.step - self.warm_up_steps, self.steps - self.warm_up_steps
         return rate * min((at + 1) / RAMP, 1.0, (of - at) / max(1, of * DECAY_SHARE))
 
-    def draw(
-        self, rng: np.random.Generator, length: int, shares: dict[str, float] | None = None
-    ) -> Int[np.ndarray, "n length"]:
-        """A batch of the config's mix of texts, or of another."""
+    def draw(self, rng: np.random.Generator, length: int) -> Int[np.ndarray, "n length"]:
+        """A batch of the config's mix of texts."""
         config = self.config
-        shares = shares or {
+        shares = {
             "train_code": config.code_share,
             "train_prose": config.prose_share,
             "train_drills": config.drill_share,
@@ -141,7 +142,7 @@ class Training:
         rng = np.random.default_rng([self.seed, self.step])
         ids = self.draw(rng, length)
         line = {"step": self.step, "length": length, "stage": self.stage()}
-        learner = WarmUp(self.branches)
+        learner = WarmUp(self.branches, self.led) if self.led else WarmUp(self.branches)
         if self.stage() == "sparse":
             block_size = config.block_sizes[self.step % len(config.block_sizes)]
             budget = int(rng.choice(config.budgets))
@@ -149,7 +150,8 @@ class Training:
             learner = SparseLearning(self.branches, block_size=block_size, top_k=top_k)
             line |= {"block_size": block_size, "top_k": top_k}
         rate = self.learning_rate()
-        self.branches.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         with torch.no_grad():
             self.model(torch.from_numpy(ids), learner)
         for optimizer, share in zip(self.optimizers, (1, NORM_SHARE)):
@@ -163,24 +165,30 @@ class Training:
         line["tokens_per_second"] = ids.size / (time.perf_counter() - started)
         return line
 
-    def keep_better(self) -> list[float]:
-        """Give a layer its start back where that makes the model clearly better on drills.
+    def keep_better(self) -> None:
+        """Give a layer its led index where that makes the model clearly better; note the costs.
 
-        Returned is what `cost_of_start` says. KL counts every head and every row alike. The model
-        does not: a lower KL may be the worse index.
+        The KL counts every head and every row alike. The model does not: with a lower KL an index
+        may serve it worse. So the model judges, on texts of the mix.
         """
-        config, started = self.config, self.new_branches()
+        config, started = self.config, time.perf_counter()
         rng = np.random.default_rng([self.seed, self.steps])
-        drills = [
-            self.draw(rng, config.recall_length, {"train_drills": 1.0})
-            for _ in range(config.keeping_batches)
-        ]
+        batches = [self.draw(rng, config.recall_length) for _ in range(config.keeping_batches)]
         sizes = {"block_size": config.recall_block, "top_k": config.recall_top_k}
-        costs = cost_of_start(self.model, self.branches, started, drills, **sizes)
-        for layer, cost in enumerate(costs):
-            if cost < -MARGIN:
-                self.branches[layer].load_state_dict(started[layer].state_dict())
-        return [round(cost, 6) for cost in costs]
+        if self.led:
+            costs = cost_of_exchange(self.model, self.branches, self.led, batches, **sizes)
+            self.costs = [round(cost, 6) for cost in costs]
+            self.take_led()
+        self.seconds += time.perf_counter() - started
+
+    def led_layers(self) -> list[int]:
+        """The layers that keep their led index."""
+        return [layer for layer, cost in enumerate(self.costs) if cost < -MARGIN]
+
+    def take_led(self) -> None:
+        """Put the led branches in the places that they won."""
+        for layer in self.led_layers():
+            self.branches[layer] = self.led[layer]
 
     def measure_recall(self) -> dict:
         """Score and block recall of every layer on held-out text, one stretch of each set."""
@@ -207,18 +215,22 @@ class Training:
             "step": self.step,
             "seconds": self.seconds,
             "trained_tokens": self.trained_tokens,
+            "costs": self.costs,
             "branches": self.branches.state_dict(),
+            "led": self.led.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of a run with the same config, seed and steps."""
         state = checkpoints.load(path, config=self.description(), device=str(self.device))
+        for name in ("costs", "step", "seconds", "trained_tokens"):
+            setattr(self, name, state[name])
+        self.take_led()
         self.branches.load_state_dict(state["branches"])
+        self.led.load_state_dict(state["led"])
         for optimizer, stored in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(stored)
-        for name in ("step", "seconds", "trained_tokens"):
-            setattr(self, name, state[name])
 
 
 def new_optimizers(branches: nn.ModuleList) -> list[torch.optim.Optimizer]:
@@ -227,7 +239,7 @@ def new_optimizers(branches: nn.ModuleList) -> list[torch.optim.Optimizer]:
     Muon makes every direction of a step count alike, also those that few tokens ask for: in a third
     of the steps it gets where AdamW does (docs/log.md).
     """
-    parameters = list(branches.parameters())
+    parameters = [p for p in branches.parameters() if p.requires_grad]
     matrices, vectors = ([p for p in parameters if p.ndim == n] for n in (2, 1))
     plain = {"lr": 0.0, "weight_decay": 0.0}
     return [
@@ -237,19 +249,19 @@ def new_optimizers(branches: nn.ModuleList) -> list[torch.optim.Optimizer]:
 
 
 @torch.no_grad()
-def cost_of_start(
+def cost_of_exchange(
     model: SmolLM2,
     branches: nn.ModuleList,
-    started: nn.ModuleList,
+    others: nn.ModuleList,
     batches: list[Int[np.ndarray, "n T"]],
     *,
     block_size: int,
     top_k: int,
 ) -> list[float]:
-    """Nats a token that each layer's start would add to the LM loss of the sparse model.
+    """Nats a token that each of `others` alone would add to the LM loss, in its layer's place.
 
-    All other layers select by what they learned: layers make up for each other's misses, so a layer
-    that selects alone, with dense attention in all others, tells too little.
+    All other layers keep their branches and are sparse too: layers make up for each other's misses,
+    so one that is sparse alone tells too little.
     """
     device = model.token_embd.weight.device
     texts = [torch.from_numpy(ids).to(device) for ids in batches]
@@ -258,27 +270,9 @@ def cost_of_start(
         sparse = SparseAttention(branches, block_size=block_size, top_k=top_k)
         return torch.cat([lm_losses(model, ids, sparse) for ids in texts]).mean().item()
 
-    learned = list(branches)
-    whole = loss(learned)
+    own = list(branches)
+    before = loss(own)
     return [
-        loss([*learned[:layer], start, *learned[layer + 1 :]]) - whole
-        for layer, start in enumerate(started)
+        loss([*own[:layer], other, *own[layer + 1 :]]) - before
+        for layer, other in enumerate(others)
     ]
-
-
-class RecallOfLayers:
-    """Dense attention that measures what the branches would have selected."""
-
-    def __init__(self, branches: nn.ModuleList, *, block_size: int, top_k: int):
-        self.branches, self.block_size, self.top_k = branches, block_size, top_k
-        self.scores, self.blocks = [], []
-
-    def __call__(self, inputs: AttentionInput):
-        size = {"block_size": self.block_size}
-        index_q, index_k = index_lanes(self.branches, inputs)
-        chosen = select_blocks(index_q, index_k, top_k=self.top_k, **size)
-        mass = recall.block_mass(inputs.q, inputs.k, **size)
-        found = recall.measure(chosen, mass, num_keys=inputs.k.shape[2], **size)
-        self.scores.append(found.score.mean())
-        self.blocks.append(found.block.mean())
-        return attend_dense(inputs)

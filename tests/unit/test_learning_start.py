@@ -14,7 +14,14 @@ from learning_models import (
 from msa_ref.learning import index_branch, start
 from msa_ref.learning.layer import GemmaNorm
 from msa_ref.learning.smollm2 import attend_dense
-from msa_ref.learning.start import STD, join_groups, score_spread, set_lane, start_from_model
+from msa_ref.learning.start import (
+    STD,
+    hold_leader,
+    join_groups,
+    score_spread,
+    set_lane,
+    start_from_model,
+)
 
 
 def started(model, index_dim=HEAD_DIM):
@@ -157,6 +164,48 @@ def test_without_the_steady_channel_the_norm_takes_the_lengths():
         steady = norm(linear(x).unflatten(1, (2, 6))).norm(dim=-1)
     assert plain.std() < 1e-3 * plain.mean()
     assert steady.std() > 0.2 * steady.mean()
+
+
+def test_the_group_whose_head_is_sharpest_leads_its_layer():
+    """And the start is nearer to its keys the higher the power by which groups count."""
+    model, near = torch_model(), []
+    for power in (1, 8):
+        branches = index_branch.new_branches(LAYERS, WIDTH, NUM_KV_HEADS, HEAD_DIM, seed=0)
+        leaders = start_from_model(branches, model, random_ids(3, 90), power=power)
+        near.append(
+            [
+                correlation(ours[:, [leader]], theirs[:, [leader]])
+                for leader, (ours, theirs) in zip(leaders, scores_of(branches, model))
+            ]
+        )
+    spreads = []
+
+    def look(inputs):
+        spreads.append(score_spread(inputs.q, inputs.k).amax(dim=1))
+        return attend_dense(inputs)
+
+    with torch.no_grad():
+        model(random_ids(3, 90), look)
+    assert leaders == [int(spread.argmax()) for spread in spreads]
+    assert all(high > low + 0.02 for low, high in zip(*near))
+
+
+def test_a_held_leader_gets_no_gradient_and_the_others_get_all_of_theirs():
+    hidden, angles = torch.randn(2, 5, 12), torch.zeros(5, 4)
+    found = []
+    for held in (False, True):
+        branch = index_branch.new_branches(1, 12, 3, 8, seed=0)[0]
+        if held:
+            hold_leader(branch, 1)
+        index_q, index_k = branch(hidden, angles)
+        (index_q @ index_k.mT).square().sum().backward()
+        found.append(branch)
+    free, held = found
+    assert all(x.grad is None for x in (held.k_proj.weight, held.k_norm.weight, held.q_norm.weight))
+    wanted = free.q_proj.weight.grad.unflatten(0, (3, 8)).clone()
+    wanted[1] = 0
+    assert torch.equal(held.q_proj.weight.grad.unflatten(0, (3, 8)), wanted)
+    assert wanted[[0, 2]].any()
 
 
 def test_the_weights_have_one_size():

@@ -12,7 +12,8 @@ from msa_ref.learning import checkpoints, index_branch, snapshots, train
 from msa_ref.learning.learners import JointLearning, SparseLearning, WarmUp
 from msa_ref.learning.loss import index_kl
 from msa_ref.learning.smollm2 import SparseAttention, attend_dense, index_lanes
-from msa_ref.learning.training import CONFIGS, Training, cost_of_start
+from msa_ref.learning.start import start_from_model
+from msa_ref.learning.training import CONFIGS, Training, cost_of_exchange
 
 TINY = dataclasses.replace(
     CONFIGS["smoke"],
@@ -83,6 +84,38 @@ def test_a_learner_is_its_attention_and_leaves_each_layers_own_gradient(model, s
     for one, other in zip(got, gradients(branches)):
         assert torch.allclose(one, other, atol=1e-6)
     assert all(gradient.any() for gradient in got)
+
+
+def test_indices_that_warm_up_side_by_side_learn_as_if_alone(model):
+    one, other, ids = new_branches(model), new_branches(model, seed=7), random_ids(2, 40)
+    learners = WarmUp(one, other), WarmUp(one), WarmUp(other)
+    found = []
+    for learner in learners:
+        one.zero_grad()
+        other.zero_grad()
+        with torch.no_grad():
+            model(ids, learner)
+        found.append([gradients(index) for index in learner.indices])
+    together, (first,), (second,) = found
+    for got, right in zip(together, (first, second)):
+        assert all(map(torch.equal, got, right))
+    assert torch.equal(torch.stack(learners[0].losses), torch.stack(learners[1].losses))
+
+
+def test_an_index_that_is_led_moves_its_other_queries_alone(model):
+    training = new_training(model, steps=8)
+    start = {name: tensor.clone() for name, tensor in training.led.state_dict().items()}
+    ids = training.draw(np.random.default_rng([0]), min(TINY.lengths))
+    leaders = start_from_model(new_branches(model), model, torch.from_numpy(ids))
+    for _ in range(8):
+        training.take_step()
+    for name, tensor in training.led.state_dict().items():
+        layer, where = int(name.split(".")[0]), name.split(".", 1)[1]
+        if where != "q_proj.weight":
+            assert torch.equal(tensor, start[name])
+            continue
+        moved = (tensor != start[name]).unflatten(0, (2, -1)).flatten(1).any(dim=1)
+        assert moved.tolist() == [group != leaders[layer] for group in range(2)]
 
 
 def learner_selection(index_q, index_k):
@@ -175,64 +208,65 @@ def test_the_stages_and_rates_of_a_run(model):
     assert 0 < rates[199] < 0.1 * TINY.sparse_learning_rate
 
 
-def test_the_cost_of_a_start_is_the_loss_it_adds_to_the_sparse_model(model):
-    started, branches, texts = new_branches(model), new_branches(model, seed=7), random_ids(3, 128)
+def test_the_cost_of_an_exchange_is_the_loss_it_adds_to_the_sparse_model(model):
+    others, branches, texts = new_branches(model), new_branches(model, seed=7), random_ids(3, 128)
     batches, sizes = list(texts.numpy()[:, None]), {"block_size": 8, "top_k": 3}
-    costs = cost_of_start(model, branches, started, batches, **sizes)
+    costs = cost_of_exchange(model, branches, others, batches, **sizes)
     losses = []
     for layer in (None, *range(LAYERS)):
-        mixed = [started[n] if n == layer else branches[n] for n in range(LAYERS)]
+        mixed = [others[n] if n == layer else branches[n] for n in range(LAYERS)]
         with torch.no_grad():
             hidden = model(texts, SparseAttention(mixed, **sizes))
             logits = model.logits(hidden)[:, :-1].flatten(0, 1)
         losses.append(torch.nn.functional.cross_entropy(logits, texts[:, 1:].flatten()).item())
     assert costs == pytest.approx([loss - losses[0] for loss in losses[1:]], abs=1e-5)
     assert max(map(abs, costs)) > 1e-4
-    everything = cost_of_start(model, branches, started, batches, block_size=8, top_k=16)
+    everything = cost_of_exchange(model, branches, others, batches, block_size=8, top_k=16)
     assert max(map(abs, everything)) < 1e-5
 
 
-def test_a_layer_keeps_its_start_where_that_saves_the_model_enough(model, monkeypatch):
-    training = new_training(model, steps=3)
-    start = [branch.q_proj.weight.clone() for branch in training.new_branches()]
-    for parameter in training.branches.parameters():
-        parameter.data.add_(0.1)
-    learned = [branch.q_proj.weight.clone() for branch in training.branches]
-    seen = []
+@pytest.fixture
+def judged(monkeypatch):
+    """Costs as given in the place of measured ones, and what they were asked about."""
+    asked = []
 
-    def measured(model, branches, started, batches, **sizes):
-        assert branches is training.branches
-        assert torch.equal(started[1].q_proj.weight, start[1])
-        seen.append((np.concatenate(batches), sizes))
+    def measured(model, branches, others, batches, **sizes):
+        asked.append((list(branches), list(others), batches, sizes))
         return [-0.1, 0.1, -0.0004]
 
-    monkeypatch.setattr("msa_ref.learning.training.cost_of_start", measured)
-    assert training.keep_better() == [-0.1, 0.1, -0.0004]
-    for layer, wanted in enumerate([start[0], learned[1], learned[2]]):
-        assert torch.equal(training.branches[layer].q_proj.weight, wanted)
-    ((texts, sizes),) = seen
-    assert texts.shape == (2, 128)
-    drills = training.tokens["train_drills"]
-    rows = np.lib.stride_tricks.sliding_window_view(drills, 128)
-    assert all((rows == text).all(axis=1).any() for text in texts)
+    monkeypatch.setattr("msa_ref.learning.training.cost_of_exchange", measured)
+    return asked
+
+
+def test_a_layer_keeps_the_led_index_where_that_saves_the_model_enough(model, judged):
+    training = new_training(model, steps=3)
+    training.keep_better()
+    ((branches, led, batches, sizes),) = judged
+    assert all(ours is theirs for ours, theirs in zip(led, training.led))
+    assert [b is kept for b, kept in zip(branches, training.branches)] == [False, True, True]
+    assert training.branches[0] is training.led[0]
+    assert training.led_layers() == [0]
+    assert training.costs == [-0.1, 0.1, -0.0004]
+    assert np.concatenate(batches).shape == (2, 128)
     assert sizes == {"block_size": TINY.recall_block, "top_k": TINY.recall_top_k}
 
 
-def test_a_run_ships_what_its_layers_keep(model, tmp_path, monkeypatch):
-    """Whatever the start costs, here less: the files hold it, and the costs are told."""
-    starts = []
+def test_a_led_layer_stays_led_in_the_sparse_stage(model, judged):
+    training = new_training(model, steps=20)
+    training.step = training.warm_up_steps
+    training.keep_better()
+    start = {name: tensor.clone() for name, tensor in training.branches.state_dict().items()}
+    training.take_step()
+    end = training.branches.state_dict()
+    still = {name for name in end if torch.equal(start[name], end[name])}
+    assert still == {"0.k_proj.weight", "0.k_norm.weight", "0.q_norm.weight"}
 
-    def measured(model, branches, started, batches, **sizes):
-        starts.append(started)
-        return [-1.0] * LAYERS
 
-    monkeypatch.setattr("msa_ref.learning.training.cost_of_start", measured)
-    train.run(new_training(model, steps=3), tmp_path)
-    sizes = {"layers": LAYERS, "width": 20, "num_kv_heads": 2, "index_dim": 8}
-    kept = index_branch.load_index([tmp_path / f"index_{n}.safetensors" for n in (0, 1)], **sizes)
-    for one, other in zip(kept.parameters(), starts[0].parameters()):
-        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
-    assert json.loads((tmp_path / "run.json").read_text())["start_cost"] == [-1.0] * LAYERS
+def test_a_random_start_has_no_led_index(model):
+    training = new_training(model, steps=2, config=dataclasses.replace(TINY, start="random"))
+    training.take_step()
+    training.keep_better()
+    assert training.costs == training.led_layers() == []
 
 
 def read_log(folder):
@@ -240,13 +274,15 @@ def read_log(folder):
     return {line["step"]: line["kl"] for line in lines if "kl" in line}, lines
 
 
-def test_a_killed_run_goes_on_to_the_same_end(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("last", [5, 6])
+def test_a_killed_run_goes_on_to_the_same_end(model, tmp_path, monkeypatch, judged, last):
+    """Killed before the layers are judged, after step 6 of 7, or after."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train.run(new_training(model, steps=7), whole)
     step = Training.take_step
 
     def take_step(self):
-        if self.step == 5:
+        if self.step == last:
             raise KeyboardInterrupt
         return step(self)
 
@@ -254,12 +290,18 @@ def test_a_killed_run_goes_on_to_the_same_end(model, tmp_path, monkeypatch):
         patch.setattr(Training, "take_step", take_step)
         with pytest.raises(KeyboardInterrupt):
             train.run(new_training(model, steps=7), killed)
-    assert checkpoints.latest(killed).name == "step_000004.pt"
+    stored = last // 2 * 2
+    assert checkpoints.latest(killed).name == f"step_00000{stored}.pt"
     train.run(new_training(model, steps=7), killed)
+    assert len(judged) == 2
     losses, lines = read_log(killed)
     right, _ = read_log(whole)
     assert losses == pytest.approx(right, abs=1e-6)
-    assert len([line for line in lines if line.get("step") == 4 and "kl" in line]) == 2
+    again = [line for line in lines if line.get("step") == stored and "kl" in line]
+    assert len(again) == 1 + last - stored
+    abouts = [json.loads((folder / "run.json").read_text()) for folder in (whole, killed)]
+    for about in abouts:
+        assert (about["led_cost"], about["led_layers"]) == ([-0.1, 0.1, -0.0004], [0])
     sizes = {"layers": LAYERS, "width": 20, "num_kv_heads": 2, "index_dim": 8}
     one, other = (
         index_branch.load_index([folder / f"index_{n}.safetensors" for n in (0, 1)], **sizes)
