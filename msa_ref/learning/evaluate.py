@@ -28,7 +28,7 @@ BUDGETS = (1024, 256, 512, 2048)
 LENGTH = 4096
 NEEDLE_LENGTHS = (4096, 1024, 2048, 6144)
 RESAMPLES = 2000
-# Sequences at a time, chosen for a GPU of 80 GB: many small steps cost more than their work.
+# Sequences at a time, for a large GPU: many small steps cost more than their work.
 TEXTS_AT_ONCE, NEEDLES_AT_ONCE = 9, 100
 
 

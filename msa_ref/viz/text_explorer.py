@@ -32,7 +32,11 @@ LOOKS = {
     Outcome.FUTURE: f"color:{palette.GREY};background:{palette.HIDDEN}",
 }
 LEGEND = "✓ chosen, one of the best · + chosen, not one of the best · ✗ missed"
-PAGE = "line-height:1.35;font-size:11px;max-width:84em;overflow-wrap:anywhere"
+# White paper, as the figures have it: the inks are for it, whatever the theme around.
+PAGE = (
+    f"background:#FFFFFF;color:{palette.INK};padding:4px;"
+    "line-height:1.35;font-size:11px;max-width:84em;overflow-wrap:anywhere"
+)
 QUERY = f"background:{palette.FORCED};color:{palette.INK};outline:2px solid {palette.INK}"
 
 

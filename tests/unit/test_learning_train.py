@@ -118,6 +118,18 @@ def test_an_index_that_is_led_moves_its_other_queries_alone(model):
         assert moved.tolist() == [group != leaders[layer] for group in range(2)]
 
 
+def test_a_step_starts_from_no_gradient_in_either_index(model, monkeypatch):
+    monkeypatch.setattr(Training, "learning_rate", lambda self: 0.0)
+    training, found = new_training(model, steps=8), []
+    for _ in range(2):
+        training.step = 0
+        training.take_step()
+        indices = (*training.branches.parameters(), *training.led.parameters())
+        found.append([p.grad.clone() for p in indices if p.requires_grad])
+    assert all(map(torch.equal, *found))
+    assert all(gradient.any() for gradient in found[0])
+
+
 def learner_selection(index_q, index_k):
     from msa_ref.learning.select import select_blocks
 

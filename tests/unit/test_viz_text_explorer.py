@@ -93,6 +93,13 @@ def test_the_future_is_grey_and_the_own_block_ends_at_the_query():
     assert not labels(after)
 
 
+def test_the_text_brings_its_own_paper_and_ink():
+    """Its colours are made for white: on a dark theme ink alone would be black on black."""
+    (style,) = re.findall(r'aria-label="the text" style="([^"]*)"', text_explorer.text(**LATE))
+    assert "background:#FFFFFF;" in style
+    assert f";color:{palette.INK};" in style
+
+
 def test_the_texts_own_marks_are_no_markup():
     page = text_explorer.text(**LATE)
     assert "&lt;b&gt;" in page
