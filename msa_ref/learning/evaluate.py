@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,10 +24,14 @@ from msa_ref.learning.rules import Rule, all_rules
 from msa_ref.learning.smollm2 import AttentionInput, SmolLM2, attend_dense, lm_losses
 from msa_ref.learning.train import load_model
 
+if TYPE_CHECKING:
+    from msa_ref.learning.smollm2 import Attend
+
 BLOCK_SIZES = (128, 32, 64)
 BUDGETS = (1024, 256, 512, 2048)
 LENGTH = 4096
 NEEDLE_LENGTHS = (4096, 1024, 2048, 6144)
+BY_LAYER_LENGTHS = (4096, 6144)
 RESAMPLES = 2000
 # Sequences at a time, for a large GPU: many small steps cost more than their work.
 TEXTS_AT_ONCE, NEEDLES_AT_ONCE = 9, 100
@@ -187,21 +192,33 @@ def measure_needles(
 def needles_by_layer(
     model: SmolLM2, branches: nn.ModuleList, encode, filler, *, count: int
 ) -> list[dict]:
-    """Needles found if the learned index chooses in one layer alone, exact mass in all others.
+    """Needles found if one layer alone reads by the learned index, or all but that one do.
 
-    First with exact mass in every layer, `layer` None. One length, block size and budget.
+    The others read by exact mass. `layer` None: by exact mass in every layer, and by the learned
+    index in every layer. One block size and budget.
     """
-    hay = needles.make_haystacks(encode, filler, length=LENGTH, count=count)
-    ready, rules = needles.Prefilled(model, branches, hay), all_rules(branches)
+    rules, rows = all_rules(branches), []
     learned, mass = (
         SparseByRule(rules[name], block_size=BLOCK_SIZES[0], top_k=BUDGETS[0] // BLOCK_SIZES[0])
         for name in ("learned", "mass")
     )
-    rows = []
-    for layer in (None, *range(model.sizes.layers)):
-        hits = int(ready.right(lambda i, at=layer: (learned if i.layer == at else mass)(i)).sum())
-        rows.append({"layer": layer, "right": hits, "of": count, "interval": wilson(hits, count)})
+    for length in BY_LAYER_LENGTHS:
+        hay = needles.make_haystacks(encode, filler, length=length, count=count)
+        ready = needles.Prefilled(model, branches, hay)
+        for layer in (None, *range(model.sizes.layers)):
+            alone, all_but = (
+                int(ready.right(one_unlike(layer, *both)).sum())
+                for both in ((learned, mass), (mass, learned))
+            )
+            row = {"length": length, "layer": layer, "alone": alone, "all_but": all_but}
+            rows.append(row | {"of": count})
+        del ready  # its cache is large
     return rows
+
+
+def one_unlike(layer: int | None, here: Attend, elsewhere: Attend) -> Attend:
+    """Attention that is `here` in this layer and `elsewhere` in all others."""
+    return lambda inputs: (here if inputs.layer == layer else elsewhere)(inputs)
 
 
 def main():

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class WarmUp:
     """Dense attention; the index learns from all visible tokens. The trunk is frozen.
 
-    Several indices can learn side by side. `losses` fills with the KL of each layer for the first,
-    whose gradient is in the branches already.
+    Several indices can learn side by side, each with its gradients in its branches already.
+    `losses` fills with the first one's KL of each layer.
     """
 
     def __init__(self, *indices: nn.ModuleList):

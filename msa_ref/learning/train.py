@@ -4,7 +4,8 @@
 
 A run killed at any time goes on from its last checkpoint when it is started again with the same
 arguments; the same seed gives the same curve. `--minutes` in the place of `--steps` times a few
-steps first and takes as many as fit, unless a checkpoint knows how many it was to be.
+steps first and takes as many as fit, unless a checkpoint knows how many it was to be; judging the
+layers, recall and snapshots come on top.
 Leaves log.jsonl, index_0/1.safetensors, run.json and snapshots.npz.
 """
 

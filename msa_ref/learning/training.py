@@ -1,8 +1,8 @@
 """One run that teaches a frozen SmolLM2 its index: configs, steps, recall, resuming.
 
-Warm-up on the dense model first, with two indices for every layer: one that learns freely and one
-that a head of the model leads. The layer keeps that which serves the model better, and what is kept
-goes on to learn on what it selects itself. `train.py` drives it.
+Warm-up on the dense model first. Where an index starts from the model, every layer has two of them:
+one learns freely and one is led by a head of the model. The layer keeps that which serves the model
+better, and what is kept goes on to learn on what it selects itself. `train.py` drives it.
 """
 
 from __future__ import annotations
@@ -169,7 +169,8 @@ class Training:
         """Give a layer its led index where that makes the model clearly better; note the costs.
 
         The KL counts every head and every row alike. The model does not: with a lower KL an index
-        may serve it worse. So the model judges, on texts of the mix.
+        may serve it worse. So the model judges, on texts of the mix, one layer at a time; what
+        several exchanges cost together is not measured.
         """
         config, started = self.config, time.perf_counter()
         rng = np.random.default_rng([self.seed, self.steps])

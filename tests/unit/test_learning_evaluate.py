@@ -183,17 +183,18 @@ def test_a_needle_is_right_when_every_answer_token_is_the_likeliest(model, branc
     assert ready.right(full).tolist() == [True, False, True]
 
 
-def test_needles_by_layer_ask_with_one_learned_layer_at_a_time(model, branches, monkeypatch):
-    """A needle is found here where layer 2 reads by exact mass."""
+def test_needles_by_layer_ask_with_one_layer_unlike_all_others(model, branches, monkeypatch):
+    """A needle is found here where layer 2 reads by exact mass, another in short texts."""
     asked = []
 
     class Asked:
-        def __init__(self, *_):
-            pass
+        def __init__(self, model, branches, hay):
+            assert hay["count"] == 2
+            self.length = hay["length"]
 
         def right(self, attend):
             asked.append([attend(SimpleNamespace(layer=layer)) for layer in range(LAYERS)])
-            return torch.tensor([asked[-1][2] == "mass", True])
+            return torch.tensor([asked[-1][2] == "mass", self.length == 4096])
 
     def by_rule(rule, *, block_size, top_k):
         assert (block_size, top_k) == (128, 8)
@@ -206,11 +207,15 @@ def test_needles_by_layer_ask_with_one_learned_layer_at_a_time(model, branches, 
     monkeypatch.setattr(evaluate.needles, "Prefilled", Asked)
     monkeypatch.setattr(evaluate.needles, "make_haystacks", lambda *_, **sizes: sizes)
     rows = evaluate.needles_by_layer(model, branches, None, None, count=2)
-    assert asked[0] == ["mass"] * LAYERS
+    once = [["mass"] * LAYERS, ["learned"] * LAYERS]
     for layer in range(LAYERS):
-        assert asked[layer + 1] == ["mass"] * layer + ["learned"] + ["mass"] * (LAYERS - layer - 1)
-    assert [row["layer"] for row in rows] == [None, *range(LAYERS)]
-    assert [row["right"] for row in rows] == [2, 2, 2, 1, *[2] * (LAYERS - 3)]
+        for one, other in (("learned", "mass"), ("mass", "learned")):
+            once.append([one if n == layer else other for n in range(LAYERS)])
+    assert asked == once + once
+    assert [row["length"] for row in rows] == [4096] * (LAYERS + 1) + [6144] * (LAYERS + 1)
+    assert [row["layer"] for row in rows] == [None, *range(LAYERS)] * 2
+    found = [(row["alone"], row["all_but"]) for row in rows]
+    assert found == [(2, 1), (2, 1), (2, 1), (1, 2), (1, 0), (1, 0), (1, 0), (0, 1)]
     assert {row["of"] for row in rows} == {2}
 
 
