@@ -223,8 +223,13 @@ class Training:
         }
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint of a run with the same config, seed and steps."""
+        """Go on from a checkpoint of a run with the same config, seed and steps.
+
+        One of another run, or of another version of this code: ValueError, and nothing changes.
+        """
         state = checkpoints.load(path, config=self.description(), device=str(self.device))
+        if state.keys() != self.state().keys():
+            raise ValueError(f"{path}: got one of another version; train into another folder")
         for name in ("costs", "step", "seconds", "trained_tokens"):
             setattr(self, name, state[name])
         self.take_led()
