@@ -172,14 +172,15 @@ class Training:
         may serve it worse. So the model judges, on texts of the mix, one layer at a time; what
         several exchanges cost together is not measured.
         """
+        if not self.led:
+            return
         config, started = self.config, time.perf_counter()
         rng = np.random.default_rng([self.seed, self.steps])
         batches = [self.draw(rng, config.recall_length) for _ in range(config.keeping_batches)]
         sizes = {"block_size": config.recall_block, "top_k": config.recall_top_k}
-        if self.led:
-            costs = cost_of_exchange(self.model, self.branches, self.led, batches, **sizes)
-            self.costs = [round(cost, 6) for cost in costs]
-            self.take_led()
+        costs = cost_of_exchange(self.model, self.branches, self.led, batches, **sizes)
+        self.costs = [round(cost, 6) for cost in costs]
+        self.take_led()
         self.seconds += time.perf_counter() - started
 
     def led_layers(self) -> list[int]:
