@@ -43,7 +43,7 @@ lessons: $(VENV)/.gpu
 test:
 	$(call phase,set-up,$(MAKE) --no-print-directory $(VENV)/.test)
 	$(call phase,check,$(MAKE) --no-print-directory check)
-	$(call phase,unit,$(TEST_ENV) $(PYTEST) tests/unit -n $(WORKERS) -q)
+	$(call phase,unit,$(TEST_ENV) $(PYTEST) tests/core tests/family tests/course tests/learning -n $(WORKERS) -q)
 	$(call phase,kernels,$(TEST_ENV) $(PYTEST) tests/kernels -n $(WORKERS) -q)
 	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
 	$(call phase,browser,$(PYTEST) tests/browser -q)
@@ -56,7 +56,7 @@ gpu:
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(PYTEST) tests/unit/test_structure.py -q
+	$(PYTEST) tests/core/test_structure.py -q
 
 stubs: $(VENV)/.lab
 	$(BIN)/python notebooks/lessons.py stubs

@@ -43,8 +43,8 @@ def prepare(modules):
     shutil.copytree(
         ROOT / "msa_ref", WORK / "msa_ref", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ["cases", "oracle", *(f"test_{name}" for name in TESTS)]:
-        shutil.copy(ROOT / "tests" / "unit" / f"{name}.py", tests)
+    for name in ["cases", "oracle", *(f"core/test_{name}" for name in TESTS)]:
+        shutil.copy(ROOT / "tests" / f"{name}.py", tests)
     (tests / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     (WORK / "pyproject.toml").write_text(
         f"""

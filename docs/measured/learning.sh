@@ -23,7 +23,7 @@ T="--tokens $STATE/tokens --weights $MODEL"
 case $1 in store | time | train | evaluate | joint | short) mkdir -p "$STATE" "$OUT" ;; esac
 export PYTHONPATH=.:kernels:$STATE/tools PYTHONUNBUFFERED=1
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
-L="$PYTHON -m msa_ref.learning"
+L="$PYTHON -m msa_learning"
 # A run that its time limit ends is no failure: what it left is kept.
 within() { local s=$1; shift; timeout "$s" "$@" || [ $? -eq 124 ]; }
 keep() { for file in "$@"; do if [ -e "$file" ]; then cp "$file" "$OUT/"; fi; done; }
@@ -52,31 +52,31 @@ time)
   nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
   $PYTHON -c 'import platform, torch, triton; print(platform.python_version(), torch.__version__, triton.__version__)'
   rm -rf "$STATE/trial"
-  $L.train --config index --minutes 0.3 $T --out "$STATE/trial"
-  within 45 $L.evaluate $T --index "$STATE/trial" --texts 1 --needles 20 --out "$OUT/trial.json"
-  $L.joint $T --index "$STATE/trial" --steps 4 --runs dense msa --out "$OUT/trial_joint.json"
+  $L.train.train --config index --minutes 0.3 $T --out "$STATE/trial"
+  within 45 $L.evaluate.evaluate $T --index "$STATE/trial" --texts 1 --needles 20 --out "$OUT/trial.json"
+  $L.train.joint $T --index "$STATE/trial" --steps 4 --runs dense msa --out "$OUT/trial_joint.json"
   keep "$STATE/trial/log.jsonl" "$STATE/trial/run.json"
   ;;
 train)
-  within "$3" $L.train --config index --steps "$2" $T --out "$RUN"
+  within "$3" $L.train.train --config index --steps "$2" $T --out "$RUN"
   keep "$RUN"/{log.jsonl,run.json,index_0.safetensors,index_1.safetensors,snapshots.npz}
   ;;
 evaluate)
-  within "$2" $L.evaluate $T --index "$RUN" --texts 3 --needles 200 \
+  within "$2" $L.evaluate.evaluate $T --index "$RUN" --texts 3 --needles 200 \
     --out "$OUT/evaluation.json"
   ;;
 joint)
   INDEX=
   # On a machine that trained none, the index that ships.
   if [ -e "$RUN/index_1.safetensors" ]; then INDEX="--index $RUN"; fi
-  within "$2" $L.joint $T $INDEX --steps "$3" --runs "${@:4}" --out "$OUT/joint_${4// /_}.json"
+  within "$2" $L.train.joint $T $INDEX --steps "$3" --runs "${@:4}" --out "$OUT/joint_${4// /_}.json"
   ;;
 short)
   for name in "${@:3}"; do
     at=$STATE/$name config=warm seed=1
     case $name in seed*) seed=${name#seed} ;; random | cold) config=$name ;; esac
     if [ "$name" = resumed ]; then # seed1 once more, killed on the way
-      $L.train --config warm --seed 1 --steps "$2" $T --out "$at" & run=$!
+      $L.train.train --config warm --seed 1 --steps "$2" $T --out "$at" & run=$!
       until [ "$(grep -c '"kl"' "$at/log.jsonl")" -ge $(($2 * 3 / 5)) ]; do
         sleep 0.2
         kill -0 $run
@@ -84,7 +84,7 @@ short)
       kill -KILL $run
       wait $run || true
     fi
-    $L.train --config $config --seed $seed --steps "$2" $T --out "$at"
+    $L.train.train --config $config --seed $seed --steps "$2" $T --out "$at"
     cp "$at/log.jsonl" "$OUT/$name.jsonl"
   done
   ;;

@@ -5,7 +5,8 @@ import torch
 from kernel_cases import pick
 
 from msa_kernels import index_kl
-from msa_ref.learning import loss, teaching
+from msa_learning.attention import loss
+from msa_learning.index import teaching
 
 
 def lanes(

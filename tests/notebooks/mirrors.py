@@ -14,14 +14,20 @@ import msa_ref
 PACKAGE = Path(msa_ref.__file__).parent
 MARK = "# mirrors: "
 MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
-LEARNING = {path.stem for path in (PACKAGE / "learning").glob("*.py")} - {"__init__"}
+LEARNING = PACKAGE.parent / "kernels" / "msa_learning"
 Function = ast.FunctionDef
 
 
 @functools.cache
 def module_tree(name):
-    """Syntax tree of msa_ref.<name>, where the name may be learning/<name>."""
-    return ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+    """Syntax tree of msa_ref.<name>."""
+    return file_tree(PACKAGE / f"{name}.py")
+
+
+@functools.cache
+def file_tree(path):
+    """Syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def module_names(tree):
@@ -40,14 +46,17 @@ MODULE_NAMES = MODULES.union(*(module_names(module_tree(name)) for name in MODUL
 
 
 def find(dotted):
-    """The function or method that `msa_ref.module.name` or `msa_ref.module.Class.name` names."""
+    """The function or method that `msa_ref.module.name` or `msa_ref.module.Class.name` names.
+
+    Below msa_learning a module's room stands before it: `msa_learning.attention.loss.teacher`.
+    """
     package, module, *names = dotted.split(".")
-    if module == "learning" and names and names[0] in LEARNING:
-        module = f"learning/{names.pop(0)}"
-    known = MODULES | {f"learning/{name}" for name in LEARNING}
-    if package != "msa_ref" or module not in known or not names:
+    path = PACKAGE / f"{module}.py"
+    if package == "msa_learning" and names:
+        path = LEARNING / module / f"{names.pop(0)}.py"
+    if package not in ("msa_ref", "msa_learning") or not path.exists() or not names:
         raise LookupError(f"{dotted}: takes msa_ref.module.function or msa_ref.module.Class.method")
-    node = module_tree(module)
+    node = file_tree(path)
     for name in names:
         found = [
             child

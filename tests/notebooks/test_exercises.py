@@ -13,6 +13,7 @@ import pytest
 
 TITLE = re.compile(r"### (\d+\.\d) \S.*")
 HEADER = re.compile(r"\*?(warm-up|core|stretch)( · \d+ minutes?)( · importance [1-5] of 5)\*?")
+CHECKS = re.compile(r"^from (msa_course\.\w+\.checks) import ", flags=re.MULTILINE)
 LEVELS = ["warm-up", "core", "stretch"]
 
 lessons = pytest.mark.parametrize("path", course.LESSONS, ids=course.name)
@@ -47,7 +48,10 @@ def check_cells(path, number):
 
 def check_of(number):
     lesson, n = number.split(".")
-    module = importlib.import_module(f"msa_ref.exercises.lesson_{int(lesson):02d}")
+    (path,) = [path for path in course.LESSONS if int(course.number(path)) == int(lesson)]
+    cells = course.code_cells(course.read(path))
+    (name,) = {name for cell in cells for name in CHECKS.findall(cell.source)}
+    module = importlib.import_module(name)
     return getattr(module, f"check_{lesson}_{n}")
 
 
@@ -160,7 +164,7 @@ def test_a_stub_is_laid_out_as_the_formatter_would():
 
 
 def test_a_check_prints_what_became_of_the_answer(capsys):
-    from msa_ref.exercises import exercise, expect
+    from msa_course.checking import exercise, expect
 
     @exercise("9.1")
     def check_9_1(answer):

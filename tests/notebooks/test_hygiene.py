@@ -18,7 +18,7 @@ MAX_LINES = 40
 FIGURES = range(4, 9)
 EXPLORERS = range(1, 3)
 
-SETUP = ["from msa_ref.lesson import setup", "rng = setup(seed=0)"]
+SETUP = ["from msa_course.setup import setup", "rng = setup(seed=0)"]
 SETUP_IN_TRITON = [SETUP[0], "rng = setup(seed=0, interpret=True)"]
 TITLE = re.compile(r"# (\d\d) · (\S.*)")
 MINUTES = re.compile(r"(\d+) minutes to read · (\d+) seconds to run · no GPU needed")

@@ -134,10 +134,10 @@ def test_a_mirror_of_nothing_is_refused(dotted):
 
 
 def test_a_piece_of_learning_is_found_by_its_dotted_name():
-    found = mirrors.find("msa_ref.learning.loss.teacher")
+    found = mirrors.find("msa_learning.attention.loss.teacher")
     assert found.name == "teacher"
     with pytest.raises(LookupError):
-        mirrors.find("msa_ref.learning.nowhere.teacher")
+        mirrors.find("msa_learning.nowhere.teacher")
 
 
 def test_a_mirror_cell_holds_one_function():

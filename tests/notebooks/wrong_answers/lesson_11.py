@@ -1,6 +1,6 @@
 """Known wrong answers to the exercises of lesson 11."""
 
-from msa_ref.lesson import setup
+from msa_course.setup import setup
 
 setup(seed=0, interpret=True)
 

@@ -1,0 +1,1 @@
+"""The layer with gradients: selection, block-sparse attention, the loss of the index."""

@@ -1,0 +1,1 @@
+"""How good an index is: recall, needles, perplexity, and the records of it."""

@@ -1,0 +1,1 @@
+"""The index branch: its weights and file format, its initialisation, its training signals."""

@@ -1,0 +1,1 @@
+"""The language models that an index is trained beside."""

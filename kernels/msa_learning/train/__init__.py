@@ -1,0 +1,1 @@
+"""Training runs: schedule, checkpoints, commands."""

@@ -1,1 +1,0 @@
-"""Pictures and explorers: pure figures, thin widgets around them, one palette."""

@@ -1,0 +1,1 @@
+"""Lesson "Attention is mostly empty": its checks, figures and explorers."""

@@ -1,0 +1,1 @@
+"""Lesson "Block-sparse prefill": its checks, figures and explorers."""

@@ -1,0 +1,1 @@
+"""Lesson "Blocks": its checks, figures and explorers."""

@@ -1,0 +1,1 @@
+"""Lesson "Choosing k": its checks, figures and explorers."""

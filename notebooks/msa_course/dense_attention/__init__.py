@@ -1,0 +1,1 @@
+"""Lesson "Dense attention in NumPy": its checks, figures and explorers."""

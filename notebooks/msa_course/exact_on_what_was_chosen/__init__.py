@@ -1,0 +1,1 @@
+"""Lesson "Exact on what was chosen": its checks, figures and explorers."""

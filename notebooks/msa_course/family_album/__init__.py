@@ -1,0 +1,1 @@
+"""Lesson "The family album": its checks, figures and explorers."""

@@ -1,0 +1,1 @@
+"""Lesson "The index scan": its checks, figures and explorers."""

@@ -1,0 +1,1 @@
+"""Lesson "The machine, and Triton": its checks, figures and explorers."""

@@ -1,0 +1,1 @@
+"""Lesson "Measured": its checks, figures and explorers."""

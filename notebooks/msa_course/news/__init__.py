@@ -1,0 +1,1 @@
+"""Lesson "The news": its checks, figures and explorers."""

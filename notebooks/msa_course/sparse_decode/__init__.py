@@ -1,0 +1,1 @@
+"""Lesson "Sparse decode": its checks, figures and explorers."""

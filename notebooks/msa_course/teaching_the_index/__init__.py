@@ -1,0 +1,1 @@
+"""Lesson "Teaching the index": its checks, figures and explorers."""

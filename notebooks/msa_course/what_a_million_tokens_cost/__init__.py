@@ -1,0 +1,1 @@
+"""Lesson "What a million tokens cost": its checks, figures and explorers."""

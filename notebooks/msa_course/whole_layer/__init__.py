@@ -1,0 +1,1 @@
+"""Lesson "The whole layer": its checks, figures and explorers."""

@@ -1,0 +1,93 @@
+"""The arrays behind the decode explorer's picture, its words at the extremes, and its redraws."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from msa_course.explorer import to_png
+from msa_course.whole_layer import decode_reads
+from msa_ref import M3, cost
+
+FIRST = {"context": 32768, "top_k": 16, "block_size": 128, "query": 1}
+EXTREMES = [
+    dict(zip(FIRST, setting))
+    for setting in itertools.product((1024, 2**20), (1, 32), (32, 256), (1, 8))
+]
+
+
+@pytest.mark.parametrize("setting", [FIRST, *EXTREMES])
+def test_every_group_reads_its_own_page_and_the_budget(setting):
+    reads = decode_reads.values(**setting)
+    pages = setting["context"] // setting["block_size"]
+    assert reads.num_pages == pages
+    for ids in reads.selection:
+        used = ids[ids >= 0]
+        assert len(set(used)) == len(used) == min(setting["top_k"], pages)
+        assert used[-1] == pages - 1
+
+
+def test_bytes_are_those_of_the_closed_form():
+    reads = decode_reads.values(**FIRST)
+    assert reads.index_bytes == 256 * 32768
+    assert reads.main_bytes == 4_194_304
+    assert reads.dense_bytes == 2048 * 32768
+    assert reads.index_bytes + reads.main_bytes == cost.decode_bytes(M3, 32768).layer
+    at_a_million = decode_reads.values(**FIRST | {"context": 2**20})
+    assert round(at_a_million.ratio, 2) == 7.88
+
+
+def test_a_larger_budget_keeps_the_pages_of_a_smaller_one():
+    few, more = (decode_reads.values(**FIRST | {"top_k": top_k}).selection for top_k in (8, 16))
+    for small, large in zip(few, more):
+        assert set(small) <= set(large)
+
+
+def test_groups_and_queries_choose_differently_and_cost_the_same():
+    one, other = (decode_reads.values(**FIRST | {"query": query}) for query in (1, 2))
+    assert not np.array_equal(one.selection, other.selection)
+    assert len({tuple(ids) for ids in one.selection}) == M3.num_kv_heads
+    assert one[-3:] == other[-3:]
+
+
+def test_words_name_the_blocks_of_group_0():
+    setting = FIRST | {"top_k": 4}
+    ids = decode_reads.values(**setting).selection[0]
+    named = f"Group 0 reads blocks {ids[0]}, {ids[1]}, {ids[2]} and its own, 255."
+    assert named in decode_reads.words(**setting)
+    assert "Group 0 reads its own block, 255." in decode_reads.words(**FIRST | {"top_k": 1})
+
+
+def test_words_say_when_msa_reads_more_than_dense():
+    assert "5.33 times less than the 67.11 MB" in decode_reads.words(**FIRST)
+    assert "1.125 times the 2.10 MB" in decode_reads.words(**FIRST | {"context": 1024})
+
+
+@pytest.mark.parametrize("setting", [FIRST, *EXTREMES])
+def test_every_extreme_renders(setting):
+    assert to_png(decode_reads.render(**setting)).startswith(b"\x89PNG")
+
+
+def test_lit_pages_of_the_picture_are_the_selected_ones():
+    setting = FIRST | {"context": 4096, "top_k": 4}
+    reads = decode_reads.values(**setting)
+    lanes = decode_reads.render(**setting).axes[0]
+    index, *rows = lanes.collections
+    assert len(index.get_paths()) == reads.num_pages
+    assert len(rows) == 2 * M3.num_kv_heads * 3
+    for number, ids in enumerate([*reads.selection, *reads.selection]):
+        _, others, own = rows[3 * number : 3 * number + 3]
+        lit = [path.get_extents().x0 for path in (*others.get_paths(), *own.get_paths())]
+        assert sorted(lit) == [block * 128 for block in ids]
+
+
+@pytest.mark.parametrize(
+    "move", [{"context": 65536}, {"top_k": 15}, {"block_size": 64}, {"query": 2}]
+)
+def test_moving_a_slider_changes_picture_and_words(move):
+    explorer = decode_reads.decode_reads()
+    before = explorer.picture.value, explorer.sentence.value
+    for name, value in move.items():
+        explorer.controls[name].value = value
+    assert explorer.picture.value != before[0]
+    assert explorer.sentence.value != before[1]

@@ -1,0 +1,119 @@
+"""The arrays behind the split-decode explorer, its words at the extremes, and its redraws."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from msa_course.explorer import to_png
+from msa_course.sparse_decode import split_decode
+from msa_course.whole_layer import decode_reads
+from msa_ref import M3, cost
+
+FIRST = {"context": 32768, "splits": 16, "batch": 1}
+EXTREMES = [
+    dict(zip(FIRST, setting)) for setting in itertools.product((1024, 2**20), (1, 16), (1, 64))
+]
+
+
+@pytest.mark.parametrize("setting", [FIRST, *EXTREMES])
+def test_programs_share_the_chosen_blocks_and_the_scan_covers_every_page(setting):
+    step = split_decode.values(**setting)
+    assert step.num_pages == setting["context"] // 128
+    assert step.attend_programs == setting["batch"] * 4 * setting["splits"]
+    a_sequence = step.scan_programs // setting["batch"]
+    assert step.scan_programs == a_sequence * setting["batch"]
+    assert (a_sequence - 1) * step.scan_pages < step.num_pages <= a_sequence * step.scan_pages
+    work = np.bincount(step.program_of_rank, minlength=setting["splits"])
+    assert work.sum() == 16
+    assert work.max() - work.min() <= 1
+
+
+def test_blocks_are_those_of_the_decode_explorer_and_own_is_the_last():
+    step = split_decode.values(**FIRST)
+    reads = decode_reads.values(context=32768, top_k=16, block_size=128, query=1)
+    assert np.array_equal(step.blocks, reads.selection[0])
+    assert step.blocks[-1] == 255
+
+
+@pytest.mark.parametrize("setting", [FIRST, *EXTREMES])
+def test_bytes_of_the_lanes_are_those_of_the_closed_form(setting):
+    num_bytes = split_decode.values(**setting).num_bytes
+    lanes = num_bytes["index keys"] + num_bytes["keys"] + num_bytes["values"]
+    assert lanes == cost.decode_bytes(M3, setting["context"], setting["batch"]).layer
+    parts = setting["batch"] * 64 * setting["splits"]
+    assert num_bytes["partial results"] == 2 * parts * (128 + 1) * 4
+
+
+def test_programs_without_a_block_are_counted():
+    assert split_decode.values(**FIRST).idle_programs == 0
+    assert split_decode.values(**FIRST | {"context": 1024}).idle_programs == 8
+    assert split_decode.values(**FIRST | {"context": 1024, "splits": 8}).idle_programs == 0
+    assert "8 of its 16 programs find nothing" in split_decode.words(**FIRST | {"context": 1024})
+
+
+@pytest.mark.parametrize(
+    ("batch", "num_pages", "pages"),
+    [(1, 8, 2), (1, 256, 2), (64, 8, 2), (1, 8192, 8), (64, 8192, 16)],
+)
+def test_a_scan_program_reads_more_pages_where_there_are_many(batch, num_pages, pages):
+    assert split_decode.pages_a_scan(batch, num_pages) == pages
+
+
+@pytest.mark.parametrize("programs", [4, 64, 132, 133, 4096])
+def test_programs_are_dealt_out_evenly(programs):
+    counts = split_decode.programs_on_each(programs)
+    assert len(counts) == 132
+    assert counts.sum() == programs
+    assert counts.max() - counts.min() <= 1
+
+
+def test_words_name_program_0s_blocks_and_the_multiprocessors():
+    setting = FIRST | {"splits": 8}
+    blocks = split_decode.values(**setting).blocks
+    text = split_decode.words(**setting)
+    assert f"program 0 reads keys and values of blocks {blocks[0]}, {blocks[8]}." in text
+    assert "32 programs on 32 of 132 multiprocessors" in text
+    assert f"values of block {blocks[0]}." in split_decode.words(**FIRST)
+
+
+@pytest.mark.parametrize("setting", [FIRST, *EXTREMES])
+def test_every_extreme_renders(setting):
+    assert to_png(split_decode.render(**setting)).startswith(b"\x89PNG")
+
+
+def test_the_picture_names_every_chosen_block_in_its_programs_row():
+    setting = FIRST | {"splits": 4}
+    step = split_decode.values(**setting)
+    programs = split_decode.render(**setting).axes[1]
+    shown = {text.get_text(): text.get_position() for text in programs.texts}
+    for rank, block in enumerate(step.blocks):
+        assert shown[str(block)] == (rank + 0.5, step.program_of_rank[rank] + 0.5)
+
+
+def test_lit_pages_are_those_of_the_first_sequence():
+    table = np.array([[0, 3, 4, -1], [1, 2, -1, -1]])
+    axes = Figure().add_subplot()
+    selection = np.array([[0, 2], [1, 2]])
+    split_decode.draw_pages(axes, table, 40, selection, block_size=16)
+    assert axes.get_xlim() == (0, 5)
+    lit = [text for text in axes.texts if text.get_weight() == "bold"]
+    lanes = {}
+    for text in lit:
+        x, y = text.get_position()
+        lanes.setdefault(round(y, 2), []).append((int(x), int(text.get_text())))
+    assert list(lanes.values()) == [
+        [(0, 0), (3, 1), (4, 2)],
+        *2 * [[(0, 0), (4, 2)], [(3, 1), (4, 2)]],
+    ]
+
+
+@pytest.mark.parametrize("move", [{"context": 65536}, {"splits": 8}, {"batch": 2}])
+def test_moving_a_slider_changes_picture_and_words(move):
+    explorer = split_decode.split_decode()
+    before = explorer.picture.value, explorer.sentence.value
+    for name, value in move.items():
+        explorer.controls[name].value = value
+    assert explorer.picture.value != before[0]
+    assert explorer.sentence.value != before[1]
