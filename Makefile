@@ -1,7 +1,7 @@
 # make lab       make the environment and open JupyterLab on the first lesson
 # make lessons   run all lessons without a browser and write them as pages to build/lessons
 # make test      make the environment and run every test
-# make gpu       on a machine with a GPU: check the kernels, time them, write docs/measured
+# make gpu       on a machine with a GPU: check the kernels, time them, write their record
 # make check     format, lint and import arrows: seconds
 # make stubs     write the lessons' exercise stubs from the solutions
 # make real      add the small real language model that lesson 03 can run live

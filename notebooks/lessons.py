@@ -22,7 +22,7 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
-RECORD = HERE.parent / "docs" / "measured" / "lessons.json"
+RECORD = HERE.parent / "msa_ref" / "data" / "measured" / "lessons.json"
 README = HERE.parent / "README.md"
 
 LINE_LENGTH = 100

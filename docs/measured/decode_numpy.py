@@ -88,7 +88,7 @@ def main():
         "repeats": REPEATS,
         "steps": [measure(context, rng) for context in CONTEXTS],
     }
-    path = Path(__file__).with_suffix(".json")
+    path = Path(__file__).parents[2] / "msa_ref" / "data" / "measured" / "decode_numpy.json"
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(path.read_text(encoding="utf-8"))
 

@@ -27,10 +27,10 @@ ALLOWED = {
 
 
 def default_path(gpu):
-    """docs/measured/h100.json for "NVIDIA H100 80GB HBM3"."""
+    """msa_ref/data/measured/h100.json for "NVIDIA H100 80GB HBM3"."""
     found = re.search(r"\b[A-Z]{1,3}\d{2,4}\b", gpu)
     name = found[0] if found else re.sub(r"\W+", "_", gpu)
-    return Path(__file__).parents[2] / "docs" / "measured" / f"{name.lower()}.json"
+    return Path(__file__).parents[2] / "msa_ref" / "data" / "measured" / f"{name.lower()}.json"
 
 
 def header():

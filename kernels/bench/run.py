@@ -1,4 +1,4 @@
-"""Checks the kernels on this GPU, times them against dense attention, writes docs/measured.
+"""Checks the kernels on this GPU, times them against dense attention, writes msa_ref/data/measured.
 
     PYTHONPATH=.:kernels python3 kernels/bench/run.py [--out FILE] [--minutes 8] [--cases 8K 1x1M]
 
@@ -66,7 +66,7 @@ def run_cases(written, names, stop):
 
 def parse(words):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", help="where the record goes (docs/measured/<gpu>.json)")
+    parser.add_argument("--out", help="where the record goes (msa_ref/data/measured/<gpu>.json)")
     parser.add_argument("--minutes", type=float, default=8, help="cases not begun by then are left")
     parser.add_argument("--cases", nargs="*", help="names of cases, such as 8K@1M or 1x32K")
     return parser.parse_args(words)

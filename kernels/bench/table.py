@@ -1,6 +1,6 @@
 """Prints the measured tables of a record as Markdown.
 
-    python kernels/bench/table.py docs/measured/h200.json
+    python kernels/bench/table.py msa_ref/data/measured/h200.json
 
 Standard library alone: the README is rendered on any machine.
 """

@@ -48,6 +48,18 @@ def load_text() -> dict:
     return json.loads((files(__package__) / "smollm2_text.json").read_text(encoding="utf-8"))
 
 
+def load_record(name: str) -> dict:
+    """A measured record by name, such as "h200" or "learning". Others raise ValueError.
+
+    Which script measured it, on what and when is in the record and in docs/measured/README.md.
+    """
+    folder = files(__package__) / "measured"
+    names = sorted(path.name.removesuffix(".json") for path in folder.iterdir())
+    if name not in names:
+        raise ValueError(f"name: got {name!r}, takes one of {names}")
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
 class Progress(NamedTuple):
     """What a trained index would have selected in the captured text at n moments of its training.
 

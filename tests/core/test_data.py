@@ -1,18 +1,14 @@
 """The captured attention, and the scores that the needle experiment compares."""
 
-import json
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import msa_ref
 from msa_learning.evaluate import needle
 from msa_ref import data, dense, selection
 
 LAYERS = [0, 11, 18]
-RECORD = Path(msa_ref.__file__).parents[1] / "docs/measured/needle_smollm2.json"
 MEGABYTE = 2**20
 
 
@@ -23,7 +19,14 @@ def weights(layer):
 
 @pytest.fixture(scope="module")
 def record():
-    return json.loads(RECORD.read_text(encoding="utf-8"))
+    return data.load_record("needle_smollm2")
+
+
+def test_every_record_is_found_by_its_name():
+    for name in ("decode_numpy", "h200", "learning", "lessons", "needle_smollm2"):
+        assert data.load_record(name)
+    with pytest.raises(ValueError, match=r"name: got 'h20', takes one of \['decode_numpy', 'h200'"):
+        data.load_record("h20")
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -7,7 +7,7 @@ import pytest
 
 from msa_course.explorer import to_png
 from msa_course.measured import measured
-from msa_ref import cost
+from msa_ref import cost, data
 
 SHORT = measured.Case("prefill", 1, 8192, 8192)
 CHUNK = measured.Case("prefill", 1, 8192, 131_072)
@@ -135,9 +135,8 @@ def test_moving_a_slider_changes_picture_and_words(start, move):
     assert explorer.sentence.value != before[1]
 
 
-@pytest.mark.skipif(not measured.RECORD.exists(), reason="no record in this checkout")
 def test_the_record_holds_the_bounds_that_are_counted():
-    record = measured.load()
+    record = data.load_record("h200")
     machine = measured.ceilings(record)
     assert measured.cases(record["rows"])
     for made in record["rows"]:

@@ -1,19 +1,19 @@
 """The model card's tables: they are the record's, and they say what was not reached."""
 
 import copy
-import json
 from pathlib import Path
 
 import pytest
 
 from msa_learning.evaluate import card
+from msa_ref import data
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
 def record():
-    return json.loads((DOCS / "measured" / "learning.json").read_text())
+    return data.load_record("learning")
 
 
 def test_the_cards_tables_are_those_of_the_record(record):

@@ -1,7 +1,6 @@
 """The trained index that ships, and the record of the run that made it: they belong together."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from safetensors import safe_open
 from msa_learning.evaluate import records
 from msa_learning.index import index_branch
 from msa_learning.train import joint
+from msa_ref import data
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "msa_ref" / "data"
@@ -21,7 +21,7 @@ GOAL = {"block_size": 128, "top_k": 8}
 
 @pytest.fixture(scope="module")
 def record():
-    return json.loads((ROOT / "docs" / "measured" / "learning.json").read_text())
+    return data.load_record("learning")
 
 
 def only(rows, **wanted):

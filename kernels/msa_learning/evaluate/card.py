@@ -1,6 +1,6 @@
 """The tables of docs/model_card.md, from the record of the training run.
 
-python -m msa_learning.evaluate.card docs/measured/learning.json docs/model_card.md
+python -m msa_learning.evaluate.card msa_ref/data/measured/learning.json docs/model_card.md
 """
 
 from __future__ import annotations

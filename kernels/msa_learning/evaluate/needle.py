@@ -4,7 +4,7 @@ The context is prefilled with dense attention once; then question and answer run
 reading only the blocks that a training-free score picks. Needs `make real`:
 
 python -m msa_learning.evaluate.needle --rows build/needle.jsonl
-    --out docs/measured/needle_smollm2.json
+    --out msa_ref/data/measured/needle_smollm2.json
 
 A needle takes about half a minute; `--rows` keeps the finished ones, so a stopped run goes on.
 """

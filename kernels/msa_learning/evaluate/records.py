@@ -1,7 +1,7 @@
-"""Join what the runs on the GPU left into one record file, docs/measured/learning.json.
+"""Join what the runs on the GPU left into one record file, msa_ref/data/measured/learning.json.
 
 python -m msa_learning.evaluate.records --run build/run --joint build/joint --gpu "NVIDIA H200"
-    --tokens build/tokens --date 2026-11-25 --out docs/measured/learning.json
+    --tokens build/tokens --date 2026-11-25 --out msa_ref/data/measured/learning.json
     --commands "python -m msa_learning.train.train ..."
     "python -m msa_learning.evaluate.evaluate ..."
 

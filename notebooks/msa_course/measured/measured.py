@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from msa_course import palette
 from msa_course.explorer import Explorer, choice, new_figure
-from msa_ref import cost
+from msa_ref import cost, data
 from msa_ref.config import M2, M3, ModelSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RECORD = Path(__file__).parents[3] / "docs" / "measured" / "h200.json"
 DENSE = ("fa3", "cudnn", "flash")
 NAMES = {"fa3": "FlashAttention-3", "cudnn": "cuDNN", "flash": "SDPA flash"}
 SELECTIONS = {"corr": "neighbours agree", "rand": "every query alone", "real": "one real call"}
@@ -69,9 +66,9 @@ class Bars(NamedTuple):
 
 
 @cache
-def load(path: Path = RECORD) -> dict:
-    """The record: its header and, under "rows", one dict a measurement."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def shipped_rows() -> list[dict]:
+    """The shipped record's measurements, one dict each."""
+    return data.load_record("h200")["rows"]
 
 
 def ceilings(record: dict) -> cost.Machine:
@@ -173,7 +170,7 @@ def values(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | N
 
     `selection` is of no account in a decode step, `index_dtype` in a prefill.
     """
-    rows = load()["rows"] if rows is None else rows
+    rows = shipped_rows() if rows is None else rows
     found = {piece: msa(rows, case, piece, selection, index_dtype) for piece in PIECES}
     found = {piece: row for piece, row in found.items() if row}
     total = msa(rows, case, "total", selection, index_dtype)
@@ -262,7 +259,7 @@ def words(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | No
 
 def explorer(rows: list[dict] | None = None) -> Explorer:
     """The explorer: which case, whose selection, which index keys."""
-    rows = load()["rows"] if rows is None else rows
+    rows = shipped_rows() if rows is None else rows
     options = [(f"{case.phase} {case.name}", case) for case in cases(rows)]
     chunks = [case for _, case in options if case.new_tokens not in (1, case.context)]
     first = max(chunks, key=lambda case: case.context) if chunks else options[0][1]

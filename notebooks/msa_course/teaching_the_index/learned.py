@@ -1,10 +1,7 @@
-"""Figures of docs/measured/learning.json: what an index learned, and what it is worth."""
+"""Figures of the record "learning": what an index learned, and what it is worth."""
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +11,6 @@ from msa_course import palette
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RECORD = Path(__file__).parents[3] / "docs" / "measured" / "learning.json"
 METHODS = {
     "learned": ("learned index", palette.CHOSEN, "o-"),
     "learned+sink": ("learned, first block forced", palette.VISIBLE, "o--"),
@@ -24,12 +20,6 @@ METHODS = {
     "bound": ("min/max bound", palette.LINES[3], "v-"),
     "window": ("window", palette.MISSED, "x-"),
 }
-
-
-@cache
-def load(path: Path = RECORD) -> dict:
-    """The record."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def find(rows: list[dict], **key) -> list[dict]:
