@@ -1,6 +1,6 @@
 """Capture real attention: q, k, v of three layers of SmolLM2-135M over 1,024 tokens of real text.
 
-Writes the files that `msa_ref.data` reads, into this folder. Needs `make real`:
+Writes the files that `msa_ref.data` reads, beside it. Needs `make real`:
 
 python -m msa_course.capture
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import pydoc_data.topics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from msa_ref import data
 from msa_ref.config import check_int
 from msa_ref.data import Capture
 from msa_ref.smollm2 import SmolLM2, attend_dense
@@ -23,7 +23,7 @@ from msa_ref.smollm2 import SmolLM2, attend_dense
 if TYPE_CHECKING:
     from jaxtyping import Int
 
-HERE = Path(__file__).parents[2] / "msa_ref" / "data"
+FOLDER = Path(data.__file__).parent
 NUM_TOKENS = 1024
 # Five topics that repeat each other's sentences, so that a head that looks up repeats has work.
 TOPICS = ("for", "while", "break", "continue", "with")
@@ -58,12 +58,14 @@ def capture(model: SmolLM2, ids: Int[np.ndarray, " T"], layers=LAYERS) -> dict[i
 
 def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    import pydoc_data.topics  # absent from a browser's Python
+
     model = SmolLM2()
     text = "\n".join(pydoc_data.topics.topics[topic] for topic in TOPICS)
     ids = model.encode(text, at_least=NUM_TOKENS)[:NUM_TOKENS]
     for layer, arrays in capture(model, ids).items():
         halves = {name: array.astype(np.float16) for name, array in arrays._asdict().items()}
-        np.savez_compressed(HERE / f"smollm2_layer_{layer:02d}.npz", **halves)
+        np.savez_compressed(FOLDER / f"smollm2_layer_{layer:02d}.npz", **halves)
     story = {
         "source": f"pydoc_data.topics of Python {platform.python_version()}",
         "licence": "Python Software Foundation License Version 2",
@@ -74,7 +76,7 @@ def main():
         "words": model.words(ids),
     }
     page = json.dumps(story, ensure_ascii=False, indent=1)
-    (HERE / "smollm2_text.json").write_text(page + "\n", encoding="utf-8")
+    (FOLDER / "smollm2_text.json").write_text(page + "\n", encoding="utf-8")
     print(f"captured: layers {LAYERS}, {len(ids)} tokens")
 
 

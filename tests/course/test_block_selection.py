@@ -103,6 +103,21 @@ def test_the_index_agrees_with_the_main_branch_well_but_not_perfectly():
         assert selection.block_recall(chosen, ideal, 15)[0, 0, rows].mean() < shares.mean()
 
 
+def test_the_scene_is_the_same_whatever_signs_the_svd_gives(monkeypatch):
+    """Singular vectors are defined up to their sign, and LAPACK builds differ in it."""
+    here = scene()
+    svd, flips = np.linalg.svd, np.random.default_rng(0)
+
+    def flipped(matrix, full_matrices):
+        u, s, vh = svd(matrix, full_matrices=full_matrices)
+        signs = flips.choice([-1.0, 1.0], size=s.shape)
+        return u * signs[..., None, :], s, vh * signs[..., :, None]
+
+    monkeypatch.setattr(np.linalg, "svd", flipped)
+    for array, again in zip(here, scene.__wrapped__()):
+        np.testing.assert_allclose(again, array, rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_words_name_the_blocks_that_are_read(setting):
     steps = values(*setting)

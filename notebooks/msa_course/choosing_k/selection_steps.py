@@ -43,7 +43,8 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(26)
     topics, size = 6, (NUM_GROUPS, GROUP_SIZE, NUM_TOKENS, HEAD_DIM)
     paragraphs = rng.permutation(np.arange(24) % topics)
-    topic = np.repeat(paragraphs, rng.integers(3, 8, 24))[:NUM_TOKENS]
+    lengths = rng.integers(3, 8, 24).astype(np.intp)  # in a 32-bit Python repeat takes no int64
+    topic = np.repeat(paragraphs, lengths)[:NUM_TOKENS]
     sought = np.stack([topic, (topic + 1) % topics])
     axes = np.linalg.qr(rng.normal(size=(NUM_GROUPS, HEAD_DIM, HEAD_DIM)))[0][:, :topics]
     strength = rng.uniform(1.6, 4.6, (NUM_GROUPS, NUM_TOKENS, 1))
@@ -51,7 +52,8 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     aims = axes[np.arange(NUM_GROUPS)[:, None], sought] * 3.6
     q = aims[:, None] + rng.normal(scale=0.9, size=size)
     index_q, index_k = index_view(q[None], k[None], rank=HEAD_DIM // NUM_GROUPS)
-    index_k += rng.normal(scale=0.6, size=index_k.shape)
+    # A draw in which the index is right about three blocks of four or more, in either group.
+    index_k += np.random.default_rng(64).normal(scale=0.6, size=index_k.shape)
     return q.reshape(1, -1, NUM_TOKENS, HEAD_DIM), k[None], index_q, index_k
 
 
@@ -62,6 +64,9 @@ def index_view(q: np.ndarray, k: np.ndarray, *, rank: int) -> tuple[np.ndarray, 
     are seen along their strongest directions, and its index query is its heads' mean query.
     """
     directions = np.linalg.svd(k, full_matrices=False)[2][:, :, :rank].swapaxes(-1, -2)
+    # A singular vector's sign is the library's choice; here its largest channel is positive.
+    largest = np.abs(directions).argmax(axis=-2, keepdims=True)
+    directions = directions * np.sign(np.take_along_axis(directions, largest, axis=-2))
     index_k = np.concatenate(list((k @ directions).swapaxes(0, 1)), axis=-1)[:, None]
     mean_q = q.mean(axis=2) @ directions
     index_q = np.zeros((*mean_q.shape[:3], index_k.shape[-1]))

@@ -80,7 +80,7 @@ def made_tokens(kind: str) -> np.ndarray:
     rng = np.random.default_rng(MADE.index(kind))
     offers, asks = rng.normal(size=(2, NUM_TOKENS, WIDTH))
     if kind == "paragraphs":
-        lengths = rng.integers(10, 36, size=NUM_TOKENS)
+        lengths = rng.integers(10, 36, size=NUM_TOKENS).astype(np.intp)
         topic = np.repeat(rng.integers(6, size=NUM_TOKENS), lengths)[:NUM_TOKENS]
         topics = 1.5 * rng.normal(size=(6, WIDTH))
         offers, asks = topics[topic] + 0.5 * offers, topics[topic] + 0.5 * asks
