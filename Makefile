@@ -1,10 +1,12 @@
 # make lab       make the environment and open JupyterLab on the first lesson
 # make lessons   run all lessons without a browser and write them as pages to build/lessons
 # make test      make the environment and run every test
+# make oldest    run the tests with the oldest versions that pyproject.toml allows: long
+# make newest    run the tests with the newest releases: long
 # make gpu       on a machine with a GPU: check the kernels, time them, write their record
 # make check     format, lint and import arrows: seconds
 # make stubs     write the lessons' exercise stubs from the solutions
-# make real      add the small real language model that lesson 03 can run live
+# make real      add the small real language model that lessons 03 and 09 can run live
 # make mutants   plant small faults in the package and count those the tests find: long
 
 PYTHON ?= python3
@@ -12,6 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
+CONSTRAINTS := constraints.txt
 WORKERS ?= 2
 # What `make lab` installs; EXTRAS=lab,gpu adds PyTorch and Triton for lessons 10 and on.
 EXTRAS ?= lab
@@ -29,13 +32,16 @@ define phase
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons test gpu check stubs real mutants
+.PHONY: help lab lessons test suite oldest newest gpu check stubs real mutants
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
+# The repository is the server's root, so that a lesson's links to ../docs open; the address that the
+# server prints is the first lesson's.
 lab: $(VENV)/.lab
-	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 lessons: $(VENV)/.gpu
 	$(BIN)/python notebooks/lessons.py html --out build/lessons
@@ -43,12 +49,29 @@ lessons: $(VENV)/.gpu
 test:
 	$(call phase,set-up,$(MAKE) --no-print-directory $(VENV)/.test)
 	$(call phase,check,$(MAKE) --no-print-directory check)
-	$(call phase,unit,$(TEST_ENV) $(PYTEST) tests/core tests/family tests/course tests/learning -n $(WORKERS) -q)
-	$(call phase,kernels,$(TEST_ENV) $(PYTEST) tests/kernels -n $(WORKERS) -q)
-	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
+	@$(MAKE) --no-print-directory suite
 	$(call phase,browser,$(PYTEST) tests/browser -q)
 	@echo "== gates"
 	@$(TEST_ENV) $(PYTEST) tests/notebooks -n $(WORKERS)
+
+# Whatever depends on the versions of other packages.
+suite: $(VENV)/.test
+	$(call phase,unit,$(TEST_ENV) $(PYTEST) tests/core tests/family tests/course tests/learning -n $(WORKERS) -q)
+	$(call phase,kernels,$(TEST_ENV) $(PYTEST) tests/kernels -n $(WORKERS) -q)
+	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
+
+oldest: | build
+	$(PYTHON) tests/oldest.py > build/oldest.txt
+	$(MAKE) VENV=.venv-oldest CONSTRAINTS=build/oldest.txt suite
+
+# PyTorch stays as pinned: without a pin, pip takes the CUDA build, about 5 GB.
+newest: | build
+	rm -rf .venv-newest
+	grep '^torch==' constraints.txt > build/newest.txt
+	$(MAKE) VENV=.venv-newest CONSTRAINTS=build/newest.txt suite
+
+build:
+	mkdir -p $@
 
 gpu:
 	PYTHONPATH=.:kernels $(PYTHON) kernels/bench/run.py
@@ -78,14 +101,14 @@ $(VENV)/.made:
 		exit 1; }
 	@touch $@
 
-$(VENV)/.lab: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e ".[$(EXTRAS)]"
+$(VENV)/.lab: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
+	$(PIP) install -q -c $(CONSTRAINTS) -e ".[$(EXTRAS)]"
 	@touch $@
 
-$(VENV)/.gpu: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e ".[lab,gpu]"
+$(VENV)/.gpu: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
+	$(PIP) install -q -c $(CONSTRAINTS) -e ".[lab,gpu]"
 	@touch $@ $(VENV)/.lab
 
-$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e ".[lab,gpu,test]"
+$(VENV)/.test: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
+	$(PIP) install -q -c $(CONSTRAINTS) -e ".[lab,gpu,test]"
 	@touch $@ $(VENV)/.lab $(VENV)/.gpu

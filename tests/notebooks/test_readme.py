@@ -52,5 +52,5 @@ def test_the_tree_names_the_files_of_the_package_and_the_docs():
     readme = TOOL.README.read_text(encoding="utf-8")
     named = set(re.findall(r"^  (\S+\.(?:py|md)) ", readme, flags=re.MULTILINE))
     files = [*(course.ROOT / "msa_ref").glob("[!_]*.py"), *(course.ROOT / "docs").glob("*.md")]
-    scripts = {"lessons.py", "mutation.py"}
+    scripts = {"lessons.py", "mutation.py", "oldest.py"}
     assert named == {path.name for path in files} | scripts
