@@ -1,20 +1,27 @@
 """Exercises: stubs come from the solutions, solutions pass, known wrong answers are named."""
 
+import copy
 import importlib
 import io
 import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
-from functools import cache
+from functools import cache, wraps
 
 import course
+import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from traitlets.config import Config
 
 TITLE = re.compile(r"### (\d+\.\d) \S.*")
 HEADER = re.compile(r"\*?(warm-up|core|stretch)( · \d+ minutes?)( · importance [1-5] of 5)\*?")
 CHECKS = re.compile(r"^from (msa_course\.\w+\.checks) import ", flags=re.MULTILINE)
 LEVELS = ["warm-up", "core", "stretch"]
+# An object is changed in place, or None is one of the right answers.
+RETURN_NOTHING = {"8.3", "13.3", "14.2", "14.3", "15.2"}
 
 lessons = pytest.mark.parametrize("path", course.LESSONS, ids=course.name)
 
@@ -69,6 +76,84 @@ def solved(path):
     return names, printed.getvalue()
 
 
+def solution(path, number):
+    """The function or kernel that solves the exercise."""
+    (cell,) = check_cells(solutions_of(path), number)
+    (name,) = re.findall(r"check_\d+_\d+\((\w+)\)", cell.source)
+    return solved(path)[0][name]
+
+
+def is_kernel(function):
+    return hasattr(function, "__getitem__")
+
+
+class Launched:
+    """What is launched as a kernel is: `launch(grid)` gives the function that runs."""
+
+    def __init__(self, launch):
+        self.launch = launch
+        self.__name__ = launch.__name__
+
+    def __getitem__(self, grid):
+        return self.launch(grid)
+
+
+def kernel_of(function):
+    """A Python function as a kernel: launched on any grid, it runs once."""
+
+    @wraps(function)
+    def launch(grid):
+        return function
+
+    return Launched(launch)
+
+
+def overwriting(function):
+    """The same function, but it leaves other numbers in every array that it was given."""
+
+    @wraps(function)
+    def run(*arguments):
+        result = copy.deepcopy(function(*arguments))
+        for array in arrays_in(arguments):
+            array[...] = 1
+        return result
+
+    def launch(grid):
+        def run_kernel(*tensors, **constants):
+            before = copy.deepcopy(tensors)
+            function[grid](*tensors, **constants)
+            for tensor, old in zip(tensors, before):
+                if hasattr(tensor, "shape") and np.array_equal(tensor, old, equal_nan=True):
+                    tensor[...] = 1
+
+        return run_kernel
+
+    return Launched(launch) if is_kernel(function) else run
+
+
+def arrays_in(values):
+    """Arrays and tensors among the values and in lists, tuples and dicts among them."""
+    for value in values:
+        if isinstance(value, list | tuple | dict):
+            yield from arrays_in(value.values() if isinstance(value, dict) else value)
+        elif hasattr(value, "__array__") and not isinstance(value, np.generic):
+            yield value
+
+
+def refusal(number, answer):
+    """The one line with which the check refuses the answer."""
+    with pytest.raises(AssertionError, match=rf"^Exercise {re.escape(number)}: ") as caught:
+        check_of(number)(answer)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def shell():
+    yield InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    InteractiveShell.clear_instance()
+
+
 @lessons
 def test_every_lesson_has_three_exercises(path):
     assert list(exercise_cells(path)) == numbers(path)
@@ -112,6 +197,58 @@ def test_the_solution_passes_its_check(path, number):
     assert f"Exercise {number}: solved\n" in "".join(course.texts(cell))
 
 
+@exercises
+def test_a_solution_that_overwrites_its_inputs_passes(path, number, capsys):
+    check_of(number)(overwriting(solution(path, number)))
+    assert capsys.readouterr().out == f"Exercise {number}: solved\n"
+
+
+@exercises
+@pytest.mark.parametrize("error", [KeyError("lost"), NotImplementedError("not on this machine")])
+def test_an_error_of_the_answer_is_told_in_one_line(path, number, error):
+    def broken(*arguments, **constants):
+        raise error
+
+    answer = kernel_of(broken) if is_kernel(solution(path, number)) else broken
+    line = refusal(number, answer)
+    assert f"broken raised {type(error).__name__}: {error}" in line
+    assert "raise error" in line or is_kernel(answer)
+
+
+@exercises
+def test_an_answer_that_returns_nothing_is_told_so(path, number):
+    def forgotten(*arguments, **constants):
+        pass
+
+    if is_kernel(solution(path, number)):
+        assert "never written" in refusal(number, kernel_of(forgotten))
+        assert "@triton.jit" in refusal(number, forgotten)
+    elif number in RETURN_NOTHING:
+        refusal(number, forgotten)
+    else:
+        assert "forgotten returned None" in refusal(number, forgotten)
+
+
+@exercises
+@pytest.mark.parametrize("odd", ["a text", object(), [[1, 2], 3], {}, np.zeros((2, 0, 3))])
+def test_an_answer_of_another_kind_is_refused_in_one_line(path, number, odd):
+    def answer(*arguments):
+        return odd
+
+    refusal(number, kernel_of(answer) if is_kernel(solution(path, number)) else answer)
+
+
+@exercises
+def test_in_a_notebook_a_wrong_answer_prints_one_line(path, number, shell):
+    (wrong, _), *_ = wrong_answers(path)[number]
+    shell.push({"check": check_of(number), "answer": wrong})
+    with capture_output() as printed:
+        shell.run_cell("check(answer)")
+    lines = [line for line in (printed.stdout + printed.stderr).splitlines() if line.strip()]
+    assert len(lines) == 1, printed.stdout
+    assert lines[0].startswith(f"Exercise {number}: ")
+
+
 @lessons
 def test_two_wrong_answers_or_more_are_known_for_each_exercise(path):
     known = wrong_answers(path)
@@ -130,7 +267,7 @@ def test_wrong_answers_are_refused_by_name(path, number):
         assert fragment in str(caught.value), f"{names}: {caught.value}"
 
 
-# The checks' own frame, and the maker of stubs.
+# The maker of stubs.
 
 
 def test_a_stub_keeps_signature_and_docstring_and_loses_the_body():
@@ -161,20 +298,3 @@ def test_a_stub_is_laid_out_as_the_formatter_would():
             cwd=course.ROOT,
         )
         assert done.stdout == f"{stub}\n"
-
-
-def test_a_check_prints_what_became_of_the_answer(capsys):
-    from msa_course.checking import exercise, expect
-
-    @exercise("9.1")
-    def check_9_1(answer):
-        expect(answer(2) == 4, "twice 2 is 4")
-
-    def unsolved(x):
-        raise NotImplementedError
-
-    check_9_1(unsolved)
-    check_9_1(lambda x: 2 * x)
-    assert capsys.readouterr().out == "Exercise 9.1: not solved yet\nExercise 9.1: solved\n"
-    with pytest.raises(AssertionError, match="twice 2 is 4"):
-        check_9_1(lambda x: x)

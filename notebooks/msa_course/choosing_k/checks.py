@@ -12,7 +12,10 @@ from msa_ref import selection
 
 @exercise("6.1")
 def check_6_1(tokens_read: Callable) -> None:
-    """Unused slots hold nothing, and of the own block only the past counts."""
+    """`tokens_read(chosen, position, block_size)` counts the chosen blocks' visible tokens.
+
+    Unused slots hold nothing, and of the local block only the past counts.
+    """
     got = tokens_read(np.array([0, 1]), 3, 2)
     expect(got == 4, f"blocks 0 and 1 of 2 tokens, query 3: got {got}, takes 4")
     got = tokens_read(np.array([0, -1]), 1, 2)
@@ -34,7 +37,10 @@ def check_6_1(tokens_read: Callable) -> None:
 
 @exercise("6.2")
 def check_6_2(select_row: Callable) -> None:
-    """k slots in all, the own block among them, ties to the lower id, ascending, -1 at the end."""
+    """`select_row(scores, position, top_k, block_size)` is the ids of the blocks one query reads.
+
+    k slots in all, the local block among them, ties to the lower id, ascending, -1 at the end.
+    """
     hidden = -np.inf
 
     def row(scores, position, top_k, block_size):
@@ -68,7 +74,10 @@ def check_6_2(select_row: Callable) -> None:
 
 @exercise("6.3")
 def check_6_3(merge_best: Callable) -> None:
-    """Any split of the blocks, merged in any order, gives the best of the whole."""
+    """`merge_best(left, right, top_k)` is the best (scores, ids) of two lists, best first.
+
+    Any split of the blocks, merged in any order, gives the best of the whole.
+    """
     left = np.array([5.0, 2.0]), np.array([4, 6])
     right = np.array([3.0, 1.0]), np.array([9, 8])
     scores, ids = (np.asarray(part).tolist() for part in merge_best(left, right, 2))

@@ -18,7 +18,10 @@ def _scores(rng, num_queries: int, num_keys: int) -> np.ndarray:
 
 @exercise("5.1")
 def check_5_1(winning_token: Callable) -> None:
-    """Positions are the sequence's, hidden blocks have none, ties go to the first."""
+    """`winning_token(scores, block, block_size)` is the position of the block's best token.
+
+    Positions are the sequence's, hidden blocks have none (-1), ties go to the first.
+    """
     scores = np.array([0.0, 3.0, 1.0, 2.0, 5.0, -np.inf, -np.inf, -np.inf])
     got = winning_token(scores, 1, 2)
     expect(got == 3, f"block 1 of {scores} in blocks of 2: got {got}, it is token 3 that speaks; "
@@ -42,7 +45,10 @@ def check_5_1(winning_token: Callable) -> None:
 
 @exercise("5.2")
 def check_5_2(mean_of_visible: Callable) -> None:
-    """Hidden tokens neither count nor contribute, and a block of hidden ones scores -inf."""
+    """`mean_of_visible(scores, block_size)` is the mean of each block's visible tokens.
+
+    Hidden tokens neither count nor contribute, and a block of hidden ones scores -inf.
+    """
     scores = np.array([[4.0, 2.0, 6.0, -np.inf, -np.inf, -np.inf]])
     got = np.asarray(mean_of_visible(scores, 2), dtype=float)
     expect(got.shape == (1, 3), f"three blocks of one query: got shape {got.shape}, takes (1, 3)")
@@ -69,7 +75,10 @@ def check_5_2(mean_of_visible: Callable) -> None:
 
 @exercise("5.3")
 def check_5_3(upper_bound: Callable) -> None:
-    """Never below the true best score, exact for one key, and as tight as the extremes allow."""
+    """`upper_bound(query, key_min, key_max)` bounds each block's scores by its keys' extremes.
+
+    Never below the true best score, exact for one key, and as tight as the extremes allow.
+    """
     rng = np.random.default_rng(2)
     for num_keys, width, block_size in ((1, 1, 1), (6, 2, 1), (8, 3, 4), (10, 5, 4), (24, 8, 6)):
         keys = rng.normal(size=(num_keys, width)).round(2)

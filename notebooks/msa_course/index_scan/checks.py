@@ -16,16 +16,12 @@ UNTOUCHED = 77  # what an output holds before the kernel runs
 def _run(kernel, grid, shape, dtype, inputs, sizes, constants, where):
     """What the kernel wrote into an output of this shape; it may write nowhere else."""
     import torch
-    from triton.runtime.errors import InterpreterError
 
     count = int(np.prod(shape))
     arena = torch.full((count + 2 * MARGIN,), UNTOUCHED, dtype=getattr(torch, dtype))
     out = arena[MARGIN : MARGIN + count].view(shape)
-    try:
-        with np.errstate(all="ignore"):
-            kernel[grid](*inputs, out, *sizes, **constants)
-    except InterpreterError as error:
-        raise (error.__cause__ or error) from None
+    with np.errstate(all="ignore"):
+        kernel[grid](*inputs, out, *sizes, **constants)
     outside = torch.cat([arena[:MARGIN], arena[-MARGIN:]])
     expect(bool((outside == UNTOUCHED).all()), f"{where}: the kernel writes outside its output")
     left = int((out == UNTOUCHED).sum())
@@ -35,7 +31,10 @@ def _run(kernel, grid, shape, dtype, inputs, sizes, constants, where):
 
 @exercise("11.1")
 def check_11_1(numbers_read):
-    """Group maxima of the first round, and no more blocks than there are in the second."""
+    """`numbers_read(num_blocks, top_k, group_size)` is the most numbers that two rounds read.
+
+    Group maxima in the first round, and no more blocks than there are in the second.
+    """
     for num_blocks, top_k, group_size in (
         (8, 2, 2), (9, 2, 4), (8, 4, 4), (96, 4, 8), (100, 16, 8), (8192, 16, 16), (1, 16, 16),
     ):  # fmt: skip
@@ -72,7 +71,7 @@ def check_11_2(pack):
     for row in rows:
         scores = np.array(row, dtype=np.float32)
         where = f"scores {scores.round(2).tolist()}"
-        inputs = (torch.from_numpy(scores),)
+        inputs = (torch.tensor(scores),)
         grid = (-(-len(scores) // 8),)
         packed = _run(
             pack, grid, (len(scores),), "int64", inputs, (len(scores),), {"WIDTH": 8}, where
@@ -115,7 +114,7 @@ def check_11_3(decode_scores):
         tokens = np.full((heads, num_blocks * size), -np.inf)
         tokens[:, :length] = q @ keys.T * dim**-0.5
         truth = tokens.reshape(heads, num_blocks, size).max(axis=-1)
-        inputs = [torch.from_numpy(array) for array in (q, pages, table.astype(np.int32))]
+        inputs = [torch.tensor(array) for array in (q, pages, table.astype(np.int32))]
         constants = {"HKV": heads, "DI": dim, "BS": size}
         out = _run(
             decode_scores, (num_blocks,), (heads, num_blocks), "float32", inputs, (), {

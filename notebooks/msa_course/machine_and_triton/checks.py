@@ -22,21 +22,11 @@ def _poisoned(array, poison):
     return view, arena
 
 
-def _run(kernel, grid, *arguments, **constants):
-    """Launch a kernel; its own exception is raised instead of the interpreter's wrapper."""
-    from triton.runtime.errors import InterpreterError
-
-    try:
-        with np.errstate(all="ignore"):
-            kernel[grid](*arguments, **constants)
-    except InterpreterError as error:
-        raise (error.__cause__ or error) from None
-
-
 def _result(kernel, grid, shape, inputs, sizes, constants, where):
     """What the kernel wrote into an output of this shape; it may write nowhere else."""
     out, arena = _poisoned(np.full(shape, UNTOUCHED), UNTOUCHED)
-    _run(kernel, grid, *inputs, out, *sizes, **constants)
+    with np.errstate(all="ignore"):
+        kernel[grid](*inputs, out, *sizes, **constants)
     outside = np.concatenate([arena[:MARGIN].numpy(), arena[-MARGIN:].numpy()])
     expect(
         bool((outside == np.float32(UNTOUCHED)).all()),

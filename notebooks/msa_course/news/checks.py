@@ -88,5 +88,5 @@ def _answer(scores, contents):
 
 
 def _number(value):
-    expect(value is not None and np.size(value) == 1, f"got {value!r}, takes one number")
+    expect(np.size(value) == 1, f"got {value!r}, takes one number")
     return float(np.asarray(value, dtype=float).reshape(()))

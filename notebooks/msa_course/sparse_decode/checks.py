@@ -78,8 +78,7 @@ def _check_rounds(two_rounds, scores, size, top_k):
     poisoned = scores.clone()
     for group in ranked[top_k:]:
         poisoned[group * size : (group + 1) * size] = torch.inf
-    given = poisoned.clone(), maxima.clone()
-    got = [int(block) for block in two_rounds(*given, size, top_k)]
+    got = [int(block) for block in two_rounds(poisoned, maxima, size, top_k)]
     case = f"scores {scores.tolist()}, groups of {size}, k {top_k}: got {got}, takes {right}"
     hint = ""
     if own not in got:
@@ -95,11 +94,9 @@ def _check_rounds(two_rounds, scores, size, top_k):
     elif sorted(scores[got].tolist()) == sorted(scores[right].tolist()):
         hint = "; ties go to the lower id"
     expect(got == right, case + hint)
-    untouched = torch.equal(given[0], poisoned) and torch.equal(given[1], maxima)
-    expect(untouched, f"{case}; the scores or the maxima were changed, work on a copy")
 
 
-@exercise("13.3")
+@exercise("13.3", none=True)
 def check_13_3(fork):
     """`fork(cache, parent, child)` shares full pages and copies the last one."""
     for length, parent, child in [(5, 0, 1), (16, 0, 1), (37, 0, 1), (48, 2, 0), (41, 1, 2)]:

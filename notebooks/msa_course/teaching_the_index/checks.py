@@ -27,7 +27,7 @@ def check_9_1(teacher):
     rng = np.random.default_rng(91)
     for heads, tokens, support in _supports(rng):
         scores = rng.normal(size=(heads, tokens)) * np.arange(1, heads + 1)[:, None] * 2
-        got = np.asarray(teacher(scores.copy(), support.copy()))
+        got = np.asarray(teacher(scores, support))
         right = _softmax(scores, support).mean(axis=0)
         case = f"{heads} heads, {tokens} tokens, support {support.astype(int)}: "
         expect(got.shape == (tokens,), f"{case}got shape {got.shape}, takes ({tokens},)")
@@ -53,7 +53,7 @@ def check_9_2(logit_gradient):
     for _, tokens, support in _supports(rng):
         p = _softmax(rng.normal(size=tokens) * 2, support)
         scores = rng.normal(size=tokens)
-        got = np.asarray(logit_gradient(p.copy(), scores.copy(), support.copy()))
+        got = np.asarray(logit_gradient(p, scores, support))
         p_idx = _softmax(scores, support)
         right = p_idx - p
         case = f"{tokens} tokens, support {support.astype(int)}: "
@@ -104,7 +104,7 @@ def check_9_3(weight_gradients):
         x = rng.normal(size=(tokens, channels))
         w_q, w_k = rng.normal(size=(2, index_dim, channels))
         p = _softmax(rng.normal(size=(tokens, tokens)) * 2, np.tri(tokens, dtype=bool))
-        got = weight_gradients(x.copy(), w_q.copy(), w_k.copy(), p.copy())
+        got = weight_gradients(x, w_q, w_k, p)
         case = f"{tokens} tokens, {channels} channels, index_dim {index_dim}: "
         expect(len(got) == 2, f"{case}got {len(got)} things, takes two gradients, w_q's and w_k's")
         for name, ours, right in zip(("w_q", "w_k"), got, _slopes(x, w_q, w_k, p)):
