@@ -12,12 +12,11 @@ import reprlib
 import traceback
 from collections.abc import Callable
 
+from msa_course.one_line import OneLine
 
-class WrongAnswerError(AssertionError):
-    """What is wrong with an answer, in one line, which is all that IPython shows."""
 
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+class WrongAnswerError(OneLine, AssertionError):
+    """What is wrong with an answer."""
 
 
 def exercise(number: str, *, none: bool = False) -> Callable:
