@@ -2,8 +2,8 @@
 
 A summary is a weighted sum of its tokens' value rows, the weights a softmax over those tokens for
 each channel by itself. With overlap (CSA) block i's entry also takes block i - 1: every token
-gives two rows, the low channels for the entry after its own block's, the high for its own, and all
-2m rows share one softmax. Source: DeepSeek-V4, Eq. 9-12.
+gives two rows, the low channels for the entry of the next block, the high for that of its own, and
+all 2m rows share one softmax. Source: DeepSeek-V4, Eq. 9-12.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msa_ref.dense import softmax_lse
-from msa_ref.family.inputs import Cache, project
+from msa_ref.family.inputs import GrowingCache, project
 from msa_ref.family.latent import rms_norm
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def compressor_shapes(
     }
 
 
-def open_block(cache: Cache, name: str, width: int, ratio: int, *, overlap: bool) -> None:
+def open_block(cache: GrowingCache, name: str, width: int, ratio: int, *, overlap: bool) -> None:
     """Give an empty cache the compressor's running state: value and gate rows of the open block.
 
     With overlap a slot for the last closed block stands before it. It starts as block -1, which
@@ -48,12 +48,12 @@ def open_block(cache: Cache, name: str, width: int, ratio: int, *, overlap: bool
 def close_blocks(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
-    cache: Cache,
+    cache: GrowingCache,
     name: str,
     *,
     overlap: bool,
 ) -> Float[np.ndarray, "B 1 n width"]:
-    """Normed entries of the blocks that T more tokens close; what is still open waits in the cache.
+    """Normed entries of the blocks that T more tokens close; the cache keeps what stays open.
 
     Fewer tokens than fill the open block close none (n = 0).
     """

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from msa_ref.family import shared_kv
 from msa_ref.family.compress import compressor_shapes, open_block
-from msa_ref.family.inputs import Cache, check_run, project
+from msa_ref.family.inputs import GrowingCache, check_run, project
 from msa_ref.family.latent import check_rotary_fits, draw_latent_weights, rotate_pairs
 from msa_ref.family.lightning import lightning_scores, top_k_mask
 from msa_ref.family.masks import newest
@@ -34,6 +34,7 @@ class CSAConfig(shared_kv.SharedKVConfig):
     The window comes on top of `top_k`. A rotary_dim above index_dim raises ValueError too.
     """
 
+    overlap: ClassVar[bool] = True
     ratio: int = 4
     index_heads: int
     index_dim: int
@@ -44,27 +45,27 @@ class CSAConfig(shared_kv.SharedKVConfig):
         check_rotary_fits(self.rotary_dim, self.rope_theta, index_dim=self.index_dim)
 
 
-def csa_shapes(config: CSAConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: CSAConfig) -> dict[str, tuple[int, ...]]:
     """Shapes [out, in] of the projections, those of the norms, the sinks and position biases."""
     heads, width, d_model = config.index_heads, config.index_dim, config.d_model
     return {
-        **shared_kv.shared_kv_shapes(config, overlap=True),
-        **compressor_shapes("indexer", d_model, width, config.ratio, overlap=True),
+        **shared_kv.weight_shapes(config),
+        **compressor_shapes("indexer", d_model, width, config.ratio, overlap=config.overlap),
         "indexer.q_b_proj": (heads * width, config.q_rank),
         "indexer.weights_proj": (heads, d_model),
     }
 
 
 def init_weights(config: CSAConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random weights by the names of `csa_shapes`."""
-    return draw_latent_weights(csa_shapes(config), generator)
+    """Random weights by the names of `weight_shapes`."""
+    return draw_latent_weights(weight_shapes(config), generator)
 
 
-def new_cache(config: CSAConfig, batch: int) -> Cache:
+def new_cache(config: CSAConfig, batch: int) -> GrowingCache:
     """Empty cache of entries, index entries, the window, and both compressors' two slots."""
-    cache = shared_kv.shared_kv_cache(config, batch, overlap=True)
+    cache = shared_kv.new_cache(config, batch)
     cache.lanes["indexer"] = np.zeros((batch, 1, 0, config.index_dim))
-    open_block(cache, "indexer", config.index_dim, config.ratio, overlap=True)
+    open_block(cache, "indexer", config.index_dim, config.ratio, overlap=config.overlap)
     return cache
 
 
@@ -72,7 +73,7 @@ def run(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
     config: CSAConfig,
-    cache: Cache | None = None,
+    cache: GrowingCache | None = None,
 ) -> FamilyOutput:
     """Output [B,H,T,head_dim] of T more tokens, stored in the cache after those it holds.
 
@@ -80,16 +81,16 @@ def run(
     TypeError on what does not fit the config, and then stores nothing.
     """
     cache = new_cache(config, len(hidden)) if cache is None else cache
-    check_run(hidden, weights, config, cache, csa_shapes(config))
-    shared_kv.store_entries(hidden, weights, config, cache, "indexer", overlap=True)
-    q_latent, q = shared_kv.store_tokens(hidden, weights, config, cache, overlap=True)
+    check_run(hidden, weights, config, cache, weight_shapes(config))
+    shared_kv.store_entries(hidden, weights, config, cache, "indexer")
+    q_latent, q = shared_kv.store_tokens(hidden, weights, config, cache)
 
     num_queries = hidden.shape[1]
     index_q = project(q_latent, weights["indexer.q_b_proj"], config.index_heads)
-    tables = shared_kv.turns(newest(num_queries, cache.length), config)
+    tables = shared_kv.rope_tables(newest(num_queries, cache.length), config)
     index_q = rotate_pairs(index_q, *tables)
     votes = project(hidden, weights["indexer.weights_proj"], config.index_heads)
     visible = shared_kv.visible_entries(config, cache, num_queries)
     scores = lightning_scores(index_q, cache.lanes["indexer"], votes, visible)
     chosen = top_k_mask(scores, config.top_k)
-    return shared_kv.attend_joined(q, chosen, weights, config, cache, overlap=True)
+    return shared_kv.attend_joined(q, chosen, weights, config, cache)

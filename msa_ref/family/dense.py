@@ -6,33 +6,21 @@ heads and head_dim 128. Left out: M2's partial rotation and its norms of q and k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msa_ref import contracts
 from msa_ref import dense as reference
-from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
-from msa_ref.family.inputs import Cache, draw_weights
+from msa_ref.family import gqa
 from msa_ref.family.output import FamilyOutput, attend_tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-class DenseConfig(GQAConfig):
+class DenseConfig(gqa.GQAConfig):
     """Grouped-query attention and nothing else."""
-
-
-def init_weights(config: DenseConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random q_proj, k_proj and v_proj, each [out, d_model]."""
-    return draw_weights(gqa_shapes(config), generator)
-
-
-def new_cache(config: DenseConfig, batch: int) -> Cache:
-    """Empty cache of every token's key and value."""
-    return gqa_cache(config, batch)
 
 
 def attend_to(
@@ -46,16 +34,5 @@ def attend_to(
     return attend_tokens(q, k, v, reference.causal_mask(q.shape[2], k.shape[2]))
 
 
-def run(
-    hidden: Float[np.ndarray, "B T d_model"],
-    weights: Mapping[str, np.ndarray],
-    config: DenseConfig,
-    cache: Cache | None = None,
-) -> FamilyOutput:
-    """Output of T more tokens, which stand after those the cache holds and are stored in it.
-
-    Raises ValueError or TypeError on what does not fit the config, and then stores nothing.
-    """
-    cache = new_cache(config, len(hidden)) if cache is None else cache
-    q, k, v = store_tokens(hidden, weights, config, cache, gqa_shapes(config))
-    return attend_to(q, k, v, config)
+init_weights, new_cache = gqa.init_weights, gqa.new_cache
+run = gqa.run_with(attend_to)

@@ -16,7 +16,7 @@ import numpy as np
 
 from msa_ref import checks, layer
 from msa_ref.dense import causal_mask
-from msa_ref.family.inputs import Cache, check_run, project
+from msa_ref.family.inputs import GrowingCache, check_run, project
 from msa_ref.family.latent import (
     check_rotary_fits,
     draw_latent_weights,
@@ -56,7 +56,7 @@ class DSAConfig:
         check_rotary_fits(self.rotary_dim, self.rope_theta, index_dim=self.index_dim)
 
 
-def dsa_shapes(config: DSAConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: DSAConfig) -> dict[str, tuple[int, ...]]:
     """Shapes [out, in] of the projections, and those of the norms."""
     heads, rotary = config.num_heads, config.rotary_dim
     return {
@@ -75,14 +75,14 @@ def dsa_shapes(config: DSAConfig) -> dict[str, tuple[int, ...]]:
 
 
 def init_weights(config: DSAConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random weights by the names of `dsa_shapes`."""
-    return draw_latent_weights(dsa_shapes(config), generator)
+    """Random weights by the names of `weight_shapes`."""
+    return draw_latent_weights(weight_shapes(config), generator)
 
 
-def new_cache(config: DSAConfig, batch: int) -> Cache:
+def new_cache(config: DSAConfig, batch: int) -> GrowingCache:
     """Empty cache of every token's latent (with its rotated key) and index key: no head has any."""
     latent = (1, config.kv_rank + config.rotary_dim)
-    return Cache(config, batch, latent=latent, index_k=(1, config.index_dim))
+    return GrowingCache(config, batch, latent=latent, index_k=(1, config.index_dim))
 
 
 def index_vectors(
@@ -110,7 +110,7 @@ def run(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
     config: DSAConfig,
-    cache: Cache | None = None,
+    cache: GrowingCache | None = None,
 ) -> FamilyOutput:
     """Output [B,H,T,v_dim] of T more tokens, stored in the cache after those it holds.
 
@@ -119,7 +119,7 @@ def run(
     output. Raises ValueError or TypeError on what does not fit the config, and then stores nothing.
     """
     cache = new_cache(config, len(hidden)) if cache is None else cache
-    check_run(hidden, weights, config, cache, dsa_shapes(config))
+    check_run(hidden, weights, config, cache, weight_shapes(config))
     num_queries = hidden.shape[1]
     positions = cache.length + np.arange(num_queries)
     tables = layer.rotary_tables(positions, rotary_dim=config.rotary_dim, theta=config.rope_theta)

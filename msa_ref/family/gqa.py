@@ -1,15 +1,16 @@
-"""The projections that the systems on grouped-query attention share: same weights, same RoPE."""
+"""What systems on grouped-query attention share: projections, RoPE, a cache of every token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msa_ref import checks, layer
-from msa_ref.family.inputs import Cache, check_run, project
+from msa_ref.family.inputs import GrowingCache, check_run, draw_weights, project
+from msa_ref.family.output import FamilyOutput
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class GQAConfig:
     """Sizes of grouped-query attention: `num_heads` query heads share `num_kv_heads` KV heads.
 
-    RoPE turns all of head_dim, with base `rope_theta`. A size below 1, an odd head_dim or KV heads
-    that do not divide the query heads raise ValueError.
+    RoPE rotates all of head_dim, with base `rope_theta`. A size below 1, an odd head_dim or KV
+    heads that do not divide the query heads raise ValueError.
     """
 
     d_model: int
@@ -42,7 +43,7 @@ class GQAConfig:
         checks.check_positive("rope_theta", self.rope_theta)
 
 
-def gqa_shapes(config: GQAConfig) -> dict[str, tuple[int, int]]:
+def weight_shapes(config: GQAConfig) -> dict[str, tuple[int, int]]:
     """Shapes [out, d_model] of the three projections every such system has."""
     inside = config.num_kv_heads * config.head_dim
     return {
@@ -52,16 +53,21 @@ def gqa_shapes(config: GQAConfig) -> dict[str, tuple[int, int]]:
     }
 
 
-def gqa_cache(config: GQAConfig, batch: int, **more: tuple[int, int]) -> Cache:
-    """Empty cache of rotated keys and values, and of what else the system keeps."""
+def init_weights(config: GQAConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Random q_proj, k_proj and v_proj, each [out, d_model]."""
+    return draw_weights(weight_shapes(config), generator)
+
+
+def new_cache(config: GQAConfig, batch: int, **more: tuple[int, int]) -> GrowingCache:
+    """Empty cache of rotated keys and of values, and of the arrays named in `more`."""
     lane = (config.num_kv_heads, config.head_dim)
-    return Cache(config, batch, k=lane, v=lane, **more)
+    return GrowingCache(config, batch, k=lane, v=lane, **more)
 
 
 def rope(
     x: Float[np.ndarray, "B heads T d"], first_position: int, theta: float, *, step: int = 1
 ) -> Float[np.ndarray, "B heads T d"]:
-    """`x` with all its channels turned, in split halves; there may be no rows.
+    """`x` with all its channels rotated, in split halves; there may be no rows.
 
     Row t stands at first_position + t * step.
     """
@@ -89,7 +95,7 @@ def store_tokens(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
     config: GQAConfig,
-    cache: Cache,
+    cache: GrowingCache,
     shapes: Mapping[str, tuple[int, ...]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """q [B,Hq,T,d] of the new tokens, and k, v [B,Hkv,S,d] of all that the cache then holds.
@@ -101,3 +107,23 @@ def store_tokens(
     k, v = cache.extend(k=k, v=v)
     cache.length += hidden.shape[1]
     return q, k, v
+
+
+def run_with(attend_to: Callable[..., FamilyOutput]) -> Callable[..., FamilyOutput]:
+    """The `run` of a system that adds no weights and attends to all stored keys by `attend_to`."""
+
+    def run(
+        hidden: Float[np.ndarray, "B T d_model"],
+        weights: Mapping[str, np.ndarray],
+        config: GQAConfig,
+        cache: GrowingCache | None = None,
+    ) -> FamilyOutput:
+        """Output of T more tokens, which stand after those the cache holds and are stored in it.
+
+        Raises ValueError or TypeError on what does not fit the config, and then stores nothing.
+        """
+        cache = new_cache(config, len(hidden)) if cache is None else cache
+        q, k, v = store_tokens(hidden, weights, config, cache, weight_shapes(config))
+        return attend_to(q, k, v, config)
+
+    return run

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from msa_ref.family import shared_kv
-from msa_ref.family.inputs import Cache, check_run
+from msa_ref.family.inputs import GrowingCache, check_run
 from msa_ref.family.latent import draw_latent_weights
 from msa_ref.family.output import FamilyOutput
 
@@ -27,29 +27,30 @@ if TYPE_CHECKING:
 class HCAConfig(shared_kv.SharedKVConfig):
     """Sizes of one layer: an entry stands for `ratio` tokens and no other."""
 
+    overlap: ClassVar[bool] = False
     ratio: int = 128
 
 
-def hca_shapes(config: HCAConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: HCAConfig) -> dict[str, tuple[int, ...]]:
     """Shapes [out, in] of the projections, those of the norms, the sinks and the position bias."""
-    return shared_kv.shared_kv_shapes(config, overlap=False)
+    return shared_kv.weight_shapes(config)
 
 
 def init_weights(config: HCAConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random weights by the names of `hca_shapes`."""
-    return draw_latent_weights(hca_shapes(config), generator)
+    """Random weights by the names of `weight_shapes`."""
+    return draw_latent_weights(weight_shapes(config), generator)
 
 
-def new_cache(config: HCAConfig, batch: int) -> Cache:
+def new_cache(config: HCAConfig, batch: int) -> GrowingCache:
     """Empty cache of closed entries, the window's raw ones, and the block still open."""
-    return shared_kv.shared_kv_cache(config, batch, overlap=False)
+    return shared_kv.new_cache(config, batch)
 
 
 def run(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
     config: HCAConfig,
-    cache: Cache | None = None,
+    cache: GrowingCache | None = None,
 ) -> FamilyOutput:
     """Output [B,H,T,head_dim] of T more tokens, stored in the cache after those it holds.
 
@@ -57,7 +58,7 @@ def run(
     TypeError on what does not fit the config, and then stores nothing.
     """
     cache = new_cache(config, len(hidden)) if cache is None else cache
-    check_run(hidden, weights, config, cache, hca_shapes(config))
-    _, q = shared_kv.store_tokens(hidden, weights, config, cache, overlap=False)
+    check_run(hidden, weights, config, cache, weight_shapes(config))
+    _, q = shared_kv.store_tokens(hidden, weights, config, cache)
     chosen = shared_kv.visible_entries(config, cache, hidden.shape[1])[None]
-    return shared_kv.attend_joined(q, chosen, weights, config, cache, overlap=False)
+    return shared_kv.attend_joined(q, chosen, weights, config, cache)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msa_ref import blocks, checks, contracts, dense
-from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
-from msa_ref.family.inputs import Cache, check_multiple, draw_weights
+from msa_ref.family import gqa
+from msa_ref.family.inputs import GrowingCache, check_multiple
 from msa_ref.family.masks import tokens_of_best_blocks
 from msa_ref.family.output import FamilyOutput, attend, attend_tokens, sum_over_groups
 from msa_ref.family.slices import best_of_touching, cut_slices, slice_bounds
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InfLLMConfig(GQAConfig):
+class InfLLMConfig(gqa.GQAConfig):
     """Sizes in tokens; `top_k` counts blocks beside the local window, the initial ones included.
 
     A query reads `window / block_size + top_k` blocks, all tokens while it sees at most
@@ -71,14 +71,12 @@ class InfLLMConfig(GQAConfig):
         return {"length": self.kernel_size, "stride": self.kernel_stride}
 
 
-def init_weights(config: InfLLMConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random q_proj, k_proj and v_proj, each [out, d_model]: InfLLM-v2 adds none."""
-    return draw_weights(gqa_shapes(config), generator)
+init_weights = gqa.init_weights
 
 
-def new_cache(config: InfLLMConfig, batch: int) -> Cache:
+def new_cache(config: InfLLMConfig, batch: int) -> GrowingCache:
     """Empty cache of keys and values, and of one pooled key for every closed kernel."""
-    return gqa_cache(config, batch, pooled_k=(config.num_kv_heads, config.head_dim))
+    return gqa.new_cache(config, batch, pooled_k=(config.num_kv_heads, config.head_dim))
 
 
 def pool_keys(
@@ -113,7 +111,7 @@ def attend_to(
 ) -> FamilyOutput:
     """Each query over the blocks its group picks; query row t stands at S - T + t.
 
-    `pooled_k` are the pooled keys where they are at hand, as in the cache.
+    `pooled_k` are the pooled keys if they exist already, as in the cache.
     """
     q, k, v = contracts.check_attention(q, k, v)
     num_queries, num_keys = q.shape[2], k.shape[2]
@@ -136,14 +134,14 @@ def run(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
     config: InfLLMConfig,
-    cache: Cache | None = None,
+    cache: GrowingCache | None = None,
 ) -> FamilyOutput:
     """Output of T more tokens, which stand after those the cache holds and are stored in it.
 
     Raises ValueError or TypeError on what does not fit the config, and then stores nothing.
     """
     cache = new_cache(config, len(hidden)) if cache is None else cache
-    q, k, v = store_tokens(hidden, weights, config, cache, gqa_shapes(config))
+    q, k, v = gqa.store_tokens(hidden, weights, config, cache, gqa.weight_shapes(config))
     closed_before = cache.lanes["pooled_k"].shape[2]
     (pooled_k,) = cache.extend(pooled_k=pool_keys(k, config, closed_before))
     return attend_to(q, k, v, config, pooled_k=pooled_k)

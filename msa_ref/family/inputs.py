@@ -41,10 +41,10 @@ def check_multiple(config: object, whole: str, part: str) -> None:
         raise ValueError(f"{whole}: got {size}, takes a multiple of {part} {step}")
 
 
-class Cache:
+class GrowingCache:
     """Arrays by name, `[batch, heads, n, channels]`, that grow along n; and how far they reach.
 
-    Made for one config: `Cache(config, batch, k=(heads, channels), ...)` starts with n = 0.
+    Made for one config: `GrowingCache(config, batch, k=(heads, channels), ...)` starts with n = 0.
     `length` counts the tokens seen, those that no array holds any more included: the next token's
     position. A system may replace what is in `lanes`, to forget or to keep a running state.
     """
@@ -69,12 +69,12 @@ def check_run(
     hidden: np.ndarray,
     weights: Mapping[str, np.ndarray],
     config: object,
-    cache: Cache,
+    cache: GrowingCache,
     shapes: Mapping[str, tuple[int, ...]],
 ) -> None:
     """Raise unless hidden [B,T,d_model], weights and cache fit the config: before any change."""
     checks.check_floats("B T d_model", hidden=hidden)
-    if not isinstance(cache, Cache) or cache.config != config:
+    if not isinstance(cache, GrowingCache) or cache.config != config:
         got = getattr(cache, "config", type(cache).__name__)
         raise ValueError(f"cache: got one of {got}, takes one of {config}")
     layout = "batch T d_model"

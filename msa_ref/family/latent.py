@@ -51,18 +51,18 @@ def rotate_pairs(
     cos: Float[np.ndarray, "T half"],
     sin: Float[np.ndarray, "T half"],
 ) -> Float[np.ndarray, "B heads T d"]:
-    """`x` with its LAST channels turned, neighbour with neighbour; the first pass through.
+    """`x` with its LAST channels rotated in interleaved pairs; the first pass through.
 
-    Interleaved pairing: of the 2 * half channels, 2i turns with 2i + 1. With -sin for sin the turn
-    goes backward. `msa_ref.layer.rotate` pairs split halves of the first channels instead, from
-    the same tables. There may be no rows.
+    Of the 2 * half last channels, 2i rotates with 2i + 1. With -sin for sin the rotation is undone.
+    `msa_ref.layer.rotate` pairs split halves of the first channels instead, from the same tables.
+    There may be no rows.
     """
     start = x.shape[-1] - 2 * cos.shape[-1]
     even, odd = x[..., start::2], x[..., start + 1 :: 2]
-    turned = x.copy()
-    turned[..., start::2] = even * cos - odd * sin
-    turned[..., start + 1 :: 2] = odd * cos + even * sin
-    return turned
+    rotated = x.copy()
+    rotated[..., start::2] = even * cos - odd * sin
+    rotated[..., start + 1 :: 2] = odd * cos + even * sin
+    return rotated
 
 
 def draw_latent_weights(

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, Int32
 
 
-def newest(held: int, total: int) -> Int[np.ndarray, " held"]:
-    """Numbers of the last `held` of `total` things, counted from 0; there may be none."""
-    return np.arange(total - held, total)
+def newest(count: int, total: int) -> Int[np.ndarray, " count"]:
+    """Indices of the last `count` of `total` things; there may be none."""
+    return np.arange(total - count, total)
 
 
 def window_mask(
     positions: Int[np.ndarray, " T"], tokens: Int[np.ndarray, " E"], window: int
 ) -> Bool[np.ndarray, "T E"]:
-    """True for the last `window` tokens of each query, its own among them."""
+    """True for the last `window` tokens of each query, its own included."""
     distance = positions[:, None] - tokens
     return (distance >= 0) & (distance < window)
 
@@ -35,7 +35,7 @@ def tokens_of_blocks(
 ) -> Bool[np.ndarray, "B H T S"]:
     """The visible tokens of the selected blocks, as a mask for every query head.
 
-    `selection` is as `msa_ref.selection.select_blocks` gives it, a row for each group of heads;
+    `selection` comes from `msa_ref.selection.select_blocks`, a row for each group of heads;
     query row t stands at S - T + t.
     """
     chosen = selection_mask(selection, blocks.num_blocks(num_keys, block_size))

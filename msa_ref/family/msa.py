@@ -1,7 +1,7 @@
 """MiniMax Sparse Attention, through the reference itself: `msa_ref.msa_attention`.
 
 MSA (2606.13392), Eq. 5 to 8: an index branch of two more projections scores tokens by a plain dot
-product, the best token stands for its block, and a KV group reads its top-k blocks, the own block
+product, the best token stands for its block, and a KV group reads its top-k blocks, the local block
 forced and counted. Released M3: blocks of 128, k = 16, 4 index heads of 128 channels.
 
 Left out, as in the whole family: M3's norms of q, k and the index vectors, and its partial
@@ -18,8 +18,8 @@ import numpy as np
 
 from msa_ref import config as reference
 from msa_ref import msa_attention
-from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, rope, store_tokens
-from msa_ref.family.inputs import Cache, draw_weights, project
+from msa_ref.family import gqa
+from msa_ref.family.inputs import GrowingCache, draw_weights, project
 from msa_ref.family.masks import tokens_of_blocks
 from msa_ref.family.output import FamilyOutput, single_branch, token_entries
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MSAConfig(GQAConfig):
+class GQAMSAConfig(gqa.GQAConfig):
     """The reference's sizes (`msa_ref.MSAConfig`, which checks them) with d_model and RoPE."""
 
     index_dim: int
@@ -57,29 +57,29 @@ class MSAConfig(GQAConfig):
         )
 
 
-def weight_shapes(config: MSAConfig) -> dict[str, tuple[int, int]]:
+def weight_shapes(config: GQAMSAConfig) -> dict[str, tuple[int, int]]:
     """Shapes [out, d_model] of the five projections: the index branch has one shared key head."""
-    return gqa_shapes(config) | {
+    return gqa.weight_shapes(config) | {
         "idx_q_proj": (config.num_kv_heads * config.index_dim, config.d_model),
         "idx_k_proj": (config.index_dim, config.d_model),
     }
 
 
-def init_weights(config: MSAConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
+def init_weights(config: GQAMSAConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """Random q_proj, k_proj, v_proj, idx_q_proj and idx_k_proj, each [out, d_model]."""
     return draw_weights(weight_shapes(config), generator)
 
 
-def new_cache(config: MSAConfig, batch: int) -> Cache:
+def new_cache(config: GQAMSAConfig, batch: int) -> GrowingCache:
     """Empty cache of every token's key and value, and of its one index key."""
-    return gqa_cache(config, batch, index_k=(1, config.index_dim))
+    return gqa.new_cache(config, batch, index_k=(1, config.index_dim))
 
 
 def attend_to(
     q: Float[np.ndarray, "B Hq T d"],
     k: Float[np.ndarray, "B Hkv S d"],
     v: Float[np.ndarray, "B Hkv S d"],
-    config: MSAConfig,
+    config: GQAMSAConfig,
     *,
     index_q: Float[np.ndarray, "B Hkv T di"],
     index_k: Float[np.ndarray, "B 1 S di"],
@@ -99,18 +99,18 @@ def attend_to(
 def run(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
-    config: MSAConfig,
-    cache: Cache | None = None,
+    config: GQAMSAConfig,
+    cache: GrowingCache | None = None,
 ) -> FamilyOutput:
     """Output of T more tokens, which stand after those the cache holds and are stored in it.
 
     Raises ValueError or TypeError on what does not fit the config, and then stores nothing.
     """
     cache = new_cache(config, len(hidden)) if cache is None else cache
-    q, k, v = store_tokens(hidden, weights, config, cache, weight_shapes(config))
+    q, k, v = gqa.store_tokens(hidden, weights, config, cache, weight_shapes(config))
     first = cache.length - hidden.shape[1]
     index_q = project(hidden, weights["idx_q_proj"], config.num_kv_heads)
     index_k = project(hidden, weights["idx_k_proj"], 1)
-    index_q, index_k = (rope(x, first, config.rope_theta) for x in (index_q, index_k))
+    index_q, index_k = (gqa.rope(x, first, config.rope_theta) for x in (index_q, index_k))
     (index_k,) = cache.extend(index_k=index_k)
     return attend_to(q, k, v, config, index_q=index_q, index_k=index_k)

@@ -3,7 +3,7 @@
 Quest (2406.10774), section 3.2 and algorithm 1. A page keeps, channel by channel, the smallest and
 the largest key it holds; sum_c max(q_c min_c, q_c max_c) is then at least q . k of any of its keys.
 The top-k pages by that bound are read, ties to the lower page. Training-free, made for decoding: a
-query meets its own page as it is at that moment, partly filled, and no page is forced. Default
+query meets its local page as it is at that moment, partly filled, and no page is forced. Default
 there: pages of 16 tokens.
 
 Left out: Quest's first two layers are dense, and its prefill is; its kernels always read the page
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msa_ref import blocks, checks, contracts, dense
-from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
-from msa_ref.family.inputs import Cache, draw_weights
+from msa_ref.family import gqa
+from msa_ref.family.inputs import GrowingCache
 from msa_ref.family.masks import tokens_of_best_blocks
 from msa_ref.family.output import FamilyOutput, attend_tokens
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestConfig(GQAConfig):
+class QuestConfig(gqa.GQAConfig):
     """Each head reads `top_k` pages of `page_size` tokens."""
 
     top_k: int
@@ -42,15 +42,13 @@ class QuestConfig(GQAConfig):
         checks.check_sizes(top_k=self.top_k, page_size=self.page_size)
 
 
-def init_weights(config: QuestConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random q_proj, k_proj and v_proj, each [out, d_model]: Quest adds none."""
-    return draw_weights(gqa_shapes(config), generator)
+init_weights = gqa.init_weights
 
 
-def new_cache(config: QuestConfig, batch: int) -> Cache:
+def new_cache(config: QuestConfig, batch: int) -> GrowingCache:
     """Empty cache of keys and values, and of two vectors a page: `low` and `high`."""
     lane = (config.num_kv_heads, config.head_dim)
-    return gqa_cache(config, batch, low=lane, high=lane)
+    return gqa.new_cache(config, batch, low=lane, high=lane)
 
 
 def add_key(bounds: Bounds, key: Float[np.ndarray, "B Hkv 1 d"], opens_page: bool) -> Bounds:
@@ -112,14 +110,14 @@ def run(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
     config: QuestConfig,
-    cache: Cache | None = None,
+    cache: GrowingCache | None = None,
 ) -> FamilyOutput:
     """Output of T more tokens, which stand after those the cache holds and are stored in it.
 
     Raises ValueError or TypeError on what does not fit the config, and then stores nothing.
     """
     cache = new_cache(config, len(hidden)) if cache is None else cache
-    q, k, v = store_tokens(hidden, weights, config, cache, gqa_shapes(config))
+    q, k, v = gqa.store_tokens(hidden, weights, config, cache, gqa.weight_shapes(config))
     bounds = cache.lanes["low"], cache.lanes["high"]
     output, (low, high) = attend_with(q, k, v, bounds, config)
     cache.lanes.update(low=low, high=high)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msa_ref import blocks, checks, contracts
-from msa_ref.family.gqa import GQAConfig, gqa_cache, gqa_shapes, store_tokens
-from msa_ref.family.inputs import Cache, draw_weights
+from msa_ref.family import gqa
+from msa_ref.family.inputs import GrowingCache
 from msa_ref.family.masks import window_mask
 from msa_ref.family.output import FamilyOutput, attend, single_branch, token_entries
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowConfig(GQAConfig):
+class WindowConfig(gqa.GQAConfig):
     """`window` tokens that end with the query's own, at least 1; `sinks` from 0 on."""
 
     window: int
@@ -37,14 +37,7 @@ class WindowConfig(GQAConfig):
         checks.check_int("sinks", self.sinks, 0)
 
 
-def init_weights(config: WindowConfig, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random q_proj, k_proj and v_proj, each [out, d_model]."""
-    return draw_weights(gqa_shapes(config), generator)
-
-
-def new_cache(config: WindowConfig, batch: int) -> Cache:
-    """Empty cache of the keys and values that a later query can still reach."""
-    return gqa_cache(config, batch)
+init_weights, new_cache = gqa.init_weights, gqa.new_cache
 
 
 def within_reach(
@@ -55,7 +48,7 @@ def within_reach(
     return window_mask(positions, tokens, config.window) | sinks
 
 
-def held_tokens(length: int, config: WindowConfig) -> Int[np.ndarray, " E"]:
+def cached_tokens(length: int, config: WindowConfig) -> Int[np.ndarray, " E"]:
     """The tokens a cache holds after `length`: those in reach of the query that comes next."""
     tokens = np.arange(length)
     return tokens[within_reach(np.array([length]), tokens, config)[0]]
@@ -91,7 +84,7 @@ def run(
     hidden: Float[np.ndarray, "B T d_model"],
     weights: Mapping[str, np.ndarray],
     config: WindowConfig,
-    cache: Cache | None = None,
+    cache: GrowingCache | None = None,
 ) -> FamilyOutput:
     """Output of T more tokens; the cache then forgets what no later query can reach.
 
@@ -99,11 +92,11 @@ def run(
     on what does not fit the config, and then stores nothing.
     """
     cache = new_cache(config, len(hidden)) if cache is None else cache
-    q, k, v = store_tokens(hidden, weights, config, cache, gqa_shapes(config))
+    q, k, v = gqa.store_tokens(hidden, weights, config, cache, gqa.weight_shapes(config))
     first = cache.length - hidden.shape[1]
     positions = np.arange(first, cache.length)
-    tokens = np.append(held_tokens(first, config), positions)
+    tokens = np.append(cached_tokens(first, config), positions)
     output = attend_among(q, k, v, tokens, positions, config)
-    keep = np.isin(tokens, held_tokens(cache.length, config))
+    keep = np.isin(tokens, cached_tokens(cache.length, config))
     cache.lanes = {name: lane[:, :, keep] for name, lane in cache.lanes.items()}
     return output

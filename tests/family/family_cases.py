@@ -8,7 +8,7 @@ import numpy as np
 import oracle_deepseek
 
 from msa_ref.family import SYSTEMS, csa, dense, dsa, hca, infllm, moba, msa, nsa, quest, window
-from msa_ref.family.gqa import GQAConfig, gqa_shapes
+from msa_ref.family.gqa import GQAConfig, weight_shapes
 
 # 23 tokens: no multiple of any block, page, kernel or window below.
 BATCH, LENGTH, D_MODEL = 3, 23, 9
@@ -18,7 +18,7 @@ GQA = {"d_model": D_MODEL, "num_heads": 6, "num_kv_heads": 2, "head_dim": 8}
 def dense_out(hidden, weights, config):
     """Output of dense attention with the projections that a GQA system shares with it."""
     sizes = {name: getattr(config, name) for name in GQAConfig.__dataclass_fields__}
-    shared = {name: weights[name] for name in gqa_shapes(config)}
+    shared = {name: weights[name] for name in weight_shapes(config)}
     return dense.run(hidden, shared, dense.DenseConfig(**sizes)).out
 
 
@@ -105,10 +105,10 @@ CASES = {
         ),
     ),
     "msa": Case(
-        msa.MSAConfig(**GQA, index_dim=6, block_size=5, top_k=2),
+        msa.GQAMSAConfig(**GQA, index_dim=6, block_size=5, top_k=2),
         (
-            msa.MSAConfig(**GQA, index_dim=6, block_size=5, top_k=5),
-            msa.MSAConfig(**GQA, index_dim=4, block_size=3, top_k=40, init_blocks=1),
+            msa.GQAMSAConfig(**GQA, index_dim=6, block_size=5, top_k=5),
+            msa.GQAMSAConfig(**GQA, index_dim=4, block_size=3, top_k=40, init_blocks=1),
         ),
     ),
     "dsa": Case(DSA, (replace(DSA, top_k=LENGTH), replace(DSA, top_k=99)), dense_latent_out),

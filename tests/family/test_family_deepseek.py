@@ -12,7 +12,7 @@ from family_cases import CASES, LENGTH, make_inputs
 from msa_ref import layer
 from msa_ref.family import csa, dsa, hca, shared_kv
 from msa_ref.family.compress import close_blocks, open_block
-from msa_ref.family.inputs import Cache
+from msa_ref.family.inputs import GrowingCache
 from msa_ref.family.latent import NORM_EPSILON, rotate_pairs
 from msa_ref.family.lightning import lightning_scores, top_k_mask
 
@@ -110,7 +110,7 @@ def test_only_distance_matters_because_the_output_is_rotated_back(system, config
     assert_close(far, near, 1e-10)
 
     def rotated_forth(out, first):
-        return rotate_pairs(out, *shared_kv.turns(first + np.arange(LENGTH), config))
+        return rotate_pairs(out, *shared_kv.rope_tables(first + np.arange(LENGTH), config))
 
     difference = np.abs(rotated_forth(far, 84) - rotated_forth(near, 0))
     assert (difference[..., : -config.rotary_dim] < 1e-10).all()
@@ -157,7 +157,7 @@ def test_an_entry_is_made_of_its_span_and_of_nothing_else(system, config):
 
 def test_both_blocks_share_one_softmax_in_every_channel():
     """Gates that settle on one row: channel 0 takes the block before, channel 1 its own."""
-    cache = Cache(None, 1)
+    cache = GrowingCache(None, 1)
     open_block(cache, "c", width=2, ratio=2, overlap=True)
     gate = np.zeros((4, 5))
     gate[[0, 3], [0, 1]] = 100  # low row 0 opens to input 0, high row 1 (fourth) to input 1

@@ -121,7 +121,7 @@ def config_of(name: str, budget: int):
         kernel = {"block_size": BLOCK, "kernel_size": 8, "kernel_stride": 4, "dense_len": 0}
         return infllm.InfLLMConfig(**gqa, **kernel, window=BLOCK, top_k=budget // BLOCK - 1)
     if name == "msa":
-        return msa.MSAConfig(**gqa, index_dim=WIDTH, block_size=BLOCK, top_k=budget // BLOCK)
+        return msa.GQAMSAConfig(**gqa, index_dim=WIDTH, block_size=BLOCK, top_k=budget // BLOCK)
     if name == "nsa":
         slices = {"compress_length": 8, "compress_stride": 4, "block_size": 8}
         chosen = {"top_k": 3 * budget // 32, "window": budget // 4, "value_dim": WIDTH}
@@ -216,7 +216,7 @@ def run_real(name: str, budget: int) -> FamilyOutput:
     index_q[:, range(groups), :, range(groups)] = mean_q.swapaxes(0, 1)
     index_q = index_q.reshape(1, groups, num_queries, -1)
     index_k = k.swapaxes(1, 2).reshape(1, 1, k.shape[2], -1)
-    return msa.attend_to(q, k, v, msa.MSAConfig(**sizes), index_q=index_q, index_k=index_k)
+    return msa.attend_to(q, k, v, msa.GQAMSAConfig(**sizes), index_q=index_q, index_k=index_k)
 
 
 def seen(output: FamilyOutput, num_tokens: int) -> Seen:
