@@ -19,8 +19,8 @@ from msa_ref.family import shared_kv
 from msa_ref.family.compress import compressor_shapes, open_block
 from msa_ref.family.inputs import GrowingCache, check_run, project
 from msa_ref.family.latent import check_rotary_fits, draw_latent_weights, rotate_pairs
-from msa_ref.family.lightning import lightning_scores, top_k_mask
-from msa_ref.family.masks import newest
+from msa_ref.family.lightning import lightning_scores
+from msa_ref.family.masks import newest, top_k_mask
 from msa_ref.family.output import FamilyOutput
 
 if TYPE_CHECKING:

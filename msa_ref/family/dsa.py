@@ -24,7 +24,8 @@ from msa_ref.family.latent import (
     rms_norm,
     rotate_pairs,
 )
-from msa_ref.family.lightning import lightning_scores, top_k_mask
+from msa_ref.family.lightning import lightning_scores
+from msa_ref.family.masks import top_k_mask
 from msa_ref.family.output import FamilyOutput, attend, single_branch, token_entries
 
 if TYPE_CHECKING:

@@ -19,22 +19,10 @@ def lightning_scores(
     """Score of every entry for every query, one for all query heads; -inf where not visible.
 
     Each index head's dot product with the one shared key is cut off at 0, weighted by the query's
-    vote for that head (which may be negative), and summed. The scale (HI * di)**-0.5 changes no
-    ranking. Source: DeepSeek-V3.2, Eq. 1; DeepSeek-V4, Eq. 16.
+    vote for that head (which may be negative), and summed. The cut makes ties at 0 common; the
+    scale (HI * di)**-0.5 changes no ranking. Source: DeepSeek-V3.2, Eq. 1; DeepSeek-V4, Eq. 16.
     """
     similarity = np.maximum(index_q @ index_k.swapaxes(-1, -2), 0)
     _, num_heads, _, index_dim = index_q.shape
     scores = (votes * similarity).sum(axis=1) * (num_heads * index_dim) ** -0.5
     return np.where(visible, scores, -np.inf)
-
-
-def top_k_mask(scores: Float[np.ndarray, "*rows E"], top_k: int) -> Bool[np.ndarray, "*rows E"]:
-    """True for the `top_k` highest scores of each row; ties go to the lower entry.
-
-    An entry that scores -inf is never taken, even where fewer than `top_k` others exist: real
-    kernels mark such ids -1 after their top-k. The ReLU makes ties at 0 common.
-    """
-    best = np.argsort(-scores, axis=-1, kind="stable")[..., :top_k]
-    chosen = np.zeros(scores.shape, dtype=bool)
-    np.put_along_axis(chosen, best, True, axis=-1)
-    return chosen & (scores > -np.inf)

@@ -1,4 +1,4 @@
-"""Which entries a query may attend to, as masks: a window, or the tokens of chosen blocks."""
+"""Which entries a query may attend to, as masks: a window, the best entries, the best blocks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from msa_ref.selection import select_blocks, selection_mask
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, Int32
 
+# Significant bits of a score that rank it; rounding errors stay in the 23 others of a float64.
+RANKING_BITS = 30
+
 
 def newest(count: int, total: int) -> Int[np.ndarray, " count"]:
     """Indices of the last `count` of `total` things; there may be none."""
@@ -24,6 +27,29 @@ def window_mask(
     """True for the last `window` tokens of each query, its own included."""
     distance = positions[:, None] - tokens
     return (distance >= 0) & (distance < window)
+
+
+def round_scores(scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """`scores` in `RANKING_BITS` significant bits, so that equal scores tie despite rounding.
+
+    A prefill, a chunk and a decode step sum the same products in different orders. Without this
+    the last bit would decide between blocks of equal content, differently in each. Scores of
+    float32 and less stay as they are.
+    """
+    mantissa, exponent = np.frexp(scores)
+    return np.ldexp(np.round(np.ldexp(mantissa, RANKING_BITS)), exponent - RANKING_BITS)
+
+
+def top_k_mask(scores: Float[np.ndarray, "*rows E"], top_k: int) -> Bool[np.ndarray, "*rows E"]:
+    """True for the `top_k` highest scores of each row; ties go to the lower entry.
+
+    An entry that scores -inf is never taken, even where fewer than `top_k` others exist: real
+    kernels mark such ids -1 after their top-k.
+    """
+    best = np.argsort(-round_scores(scores), axis=-1, kind="stable")[..., :top_k]
+    chosen = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(chosen, best, True, axis=-1)
+    return chosen & (scores > -np.inf)
 
 
 def tokens_of_blocks(
@@ -61,7 +87,7 @@ def tokens_of_best_blocks(
     inside `top_k`; ties go to the lower block, and a block that scores -inf is not taken.
     """
     selection = select_blocks(
-        block_scores,
+        round_scores(block_scores),
         top_k=top_k,
         block_size=block_size,
         num_keys=num_keys,

@@ -1,4 +1,4 @@
-"""MiniMax Sparse Attention, through the reference itself: `msa_ref.msa_attention`.
+"""MiniMax Sparse Attention, by the reference's own block scores and selection.
 
 MSA (2606.13392), Eq. 5 to 8: an index branch of two more projections scores tokens by a plain dot
 product, the best token stands for its block, and a KV group reads its top-k blocks, the local block
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msa_ref import config as reference
-from msa_ref import msa_attention
+from msa_ref import contracts, scoring
 from msa_ref.family import gqa
 from msa_ref.family.inputs import GrowingCache, draw_weights, project
-from msa_ref.family.masks import tokens_of_blocks
-from msa_ref.family.output import FamilyOutput, single_branch, token_entries
+from msa_ref.family.masks import tokens_of_best_blocks
+from msa_ref.family.output import FamilyOutput, attend_tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -84,16 +84,22 @@ def attend_to(
     index_q: Float[np.ndarray, "B Hkv T di"],
     index_k: Float[np.ndarray, "B 1 S di"],
 ) -> FamilyOutput:
-    """Each query over the blocks its group picks; query row t stands at S - T + t."""
-    attended = msa_attention(q, k, v, index_q, index_k, config.attention)
-    num_keys = k.shape[2]
-    allowed = tokens_of_blocks(
-        attended.selection,
+    """Each query over the blocks its group picks; query row t stands at S - T + t.
+
+    What `msa_ref.msa_attention` computes, by way of a mask.
+    """
+    arrays = contracts.check_msa(q, k, v, index_q, index_k, config.attention)
+    q, k, v, index_q, index_k = arrays
+    allowed = tokens_of_best_blocks(
+        scoring.block_scores(index_q, index_k, block_size=config.block_size),
+        top_k=config.top_k,
         block_size=config.block_size,
-        num_keys=num_keys,
+        num_keys=k.shape[2],
         num_heads=config.num_heads,
+        init_blocks=config.init_blocks,
+        local_blocks=config.local_blocks,
     )
-    return single_branch(attended.out, token_entries(np.arange(num_keys)), allowed)
+    return attend_tokens(q, k, v, allowed)
 
 
 def run(

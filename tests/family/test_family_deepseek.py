@@ -14,7 +14,8 @@ from msa_ref.family import csa, dsa, hca, shared_kv
 from msa_ref.family.compress import close_blocks, open_block
 from msa_ref.family.inputs import GrowingCache
 from msa_ref.family.latent import NORM_EPSILON, rotate_pairs
-from msa_ref.family.lightning import lightning_scores, top_k_mask
+from msa_ref.family.lightning import lightning_scores
+from msa_ref.family.masks import top_k_mask
 
 DSA, CSA, HCA = (CASES[name].config for name in ("dsa", "csa", "hca"))
 SYSTEMS = [(dsa, DSA), (csa, CSA), (hca, HCA)]

@@ -9,7 +9,7 @@ import pytest
 from cases import assert_close
 
 from msa_ref import dense
-from msa_ref.family import csa, dsa, hca, lightning, moba, nsa
+from msa_ref.family import csa, dsa, hca, lightning, masks, moba, nsa
 from msa_ref.family.output import attend
 
 FOLDER = Path(os.environ.get("FAMILY_GOLDENS", Path(__file__).parents[1] / "goldens" / "family"))
@@ -61,7 +61,7 @@ def scored(monkeypatch):
 
         def top_k_mask(scores, top_k):
             seen.append(scores)
-            return lightning.top_k_mask(scores, top_k)
+            return masks.top_k_mask(scores, top_k)
 
         monkeypatch.setattr(system, "top_k_mask", top_k_mask)
     return seen
@@ -135,7 +135,7 @@ def test_dsa_indexer_and_attention_on_grouped_keys():
     visible = dense.causal_mask(*[golden.sizes["T"]] * 2)
     votes = golden["votes"].swapaxes(1, 2)[..., None]
     scores = lightning.lightning_scores(index_q, golden["index_k"][:, None], votes, visible)
-    chosen = lightning.top_k_mask(scores, golden.sizes["top_k"])
+    chosen = masks.top_k_mask(scores, golden.sizes["top_k"])
     assert (chosen == mask_of(golden["ids"], golden.sizes["T"])).all()
     out, _ = attend(q, k, v, chosen[:, None])
     assert_close(out, golden["out"].swapaxes(1, 2), TOLERANCE)

@@ -10,6 +10,7 @@ from gqa_cases import GQA_SYSTEMS, LANES, config_for, extra
 
 import msa_ref
 from msa_ref.family import SYSTEMS, dense, infllm, moba, msa, quest, window
+from msa_ref.family.masks import tokens_of_blocks
 
 # MoBA
 
@@ -161,7 +162,9 @@ def test_msa_is_the_reference():
     system, config, lanes = msa, config_for("msa"), LANES
     got = system.attend_to(*lanes[:3], config, **extra("msa", lanes))
     want = msa_ref.msa_attention(*lanes, msa_ref.MSAConfig(6, 2, 8, 6, 5, 2))
-    np.testing.assert_array_equal(got.out, want.out)
+    assert_close(got.out, want.out, 1e-13)
+    chosen = tokens_of_blocks(want.selection, block_size=5, num_keys=LENGTH, num_heads=6)
+    np.testing.assert_array_equal(got.branches[0].allowed, chosen)
     moved = dataclasses.replace(config, init_blocks=1, local_blocks=2, top_k=4)
     assert moved.attention == msa_ref.MSAConfig(6, 2, 8, 6, 5, 4, 1, 2)
 

@@ -41,7 +41,8 @@ def test_changing_the_future_changes_nothing_before_it(name, tokens):
     changed = hidden.copy()
     changed[:, tokens:] = 7 * hidden[:, ::-1][:, tokens:] + 1
     got, want = (system.run(states, weights, config) for states in (changed, hidden))
-    np.testing.assert_array_equal(got.out[:, :, :tokens], want.out[:, :, :tokens])
+    # Not bit for bit: how a matrix product rounds depends on its number of rows.
+    assert_close(got.out[:, :, :tokens], want.out[:, :, :tokens], 1e-14)
     assert (got.out[:, :, tokens] != want.out[:, :, tokens]).any(axis=-1).all()
     for branch, same in zip(got.branches, want.branches):
         np.testing.assert_array_equal(branch.allowed[:, :, :tokens], same.allowed[:, :, :tokens])
