@@ -7,7 +7,7 @@ SYSTEMS has one layer of each relative of MSA, MODELS whole models: `msa_ref.sys
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,16 +25,25 @@ __all__ = [
     "LayerCost",
     "Machine",
     "ModelCost",
+    "Work",
     "cache_bytes_per_token",
     "check_context",
     "decode_bytes",
     "decode_flops",
+    "decode_pieces",
+    "dense_model",
     "prefill_bytes",
     "prefill_flops",
+    "prefill_pieces",
     "roofline_seconds",
     "selected_keys",
     "visible_keys",
 ]
+
+
+FLOAT32_BYTES = INT32_BYTES = 4
+# The kernels keep one maximum of so many block scores, and search those maxima first.
+BLOCKS_PER_MAX = 16
 
 
 class Cost(NamedTuple):
@@ -42,6 +51,13 @@ class Cost(NamedTuple):
 
     layer: float
     model: float
+
+
+class Work(NamedTuple):
+    """What one kernel has to do at least: FLOPs, and bytes that it reads or writes."""
+
+    flops: float
+    bytes: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,7 @@ def visible_keys(new_tokens: int, context: int) -> int:
 
 
 def selected_keys(spec: ModelSpec, new_tokens: int, context: int) -> int:
-    """Keys those queries read in all: top_k blocks each, its own, partial block included.
+    """Keys those queries read in all: top_k blocks each, the partial local one included.
 
     Raises ValueError for a model without sparse attention.
     """
@@ -72,9 +88,9 @@ def selected_keys(spec: ModelSpec, new_tokens: int, context: int) -> int:
     if spec.attention is None:
         raise ValueError(f"spec: got {spec.name}, all dense, takes one with sparse attention")
     positions = np.arange(context - new_tokens, context)
-    own, inside_own = np.divmod(positions, spec.attention.block_size)
-    others = np.minimum(own, spec.attention.top_k - 1)
-    return int((inside_own + 1 + others * spec.attention.block_size).sum())
+    local, inside_local = np.divmod(positions, spec.attention.block_size)
+    others = np.minimum(local, spec.attention.top_k - 1)
+    return int((inside_local + 1 + others * spec.attention.block_size).sum())
 
 
 def prefill_flops(spec: ModelSpec, new_tokens: int, context: int, formula: str = "exact") -> Cost:
@@ -91,7 +107,7 @@ def prefill_flops(spec: ModelSpec, new_tokens: int, context: int, formula: str =
     if formula == "exact":
         pairs = visible_keys(new_tokens, context)
     else:
-        pairs = new_tokens * context - new_tokens**2 / 2
+        pairs = _paper_pairs(new_tokens, context)
     dense = 4 * spec.num_heads * spec.head_dim * pairs
     if spec.attention is None:
         return _cost(spec, dense, dense)
@@ -140,6 +156,72 @@ def prefill_bytes(spec: ModelSpec, new_tokens: int, context: int) -> Cost:
     return _cost(spec, queries + dense_keys, queries + index_queries + keys)
 
 
+def prefill_pieces(spec: ModelSpec, new_tokens: int, context: int) -> dict[str, Work]:
+    """Work of one layer's prefill: "total", and with MSA "score", "select", ... "combine".
+
+    The total is the paper's formula and the bytes of `prefill_bytes`. A piece moves its own inputs
+    and outputs, each once; partial outputs count in "combine", which reads them. A dense layer has
+    the total alone.
+    """
+    flops = prefill_flops(spec, new_tokens, context, "paper").layer
+    total = Work(flops, prefill_bytes(spec, new_tokens, context).layer)
+    if spec.attention is None:
+        return {"total": total}
+    config = spec.attention
+    main = 4 * spec.num_heads * spec.head_dim * new_tokens * config.budget
+    rows = spec.num_kv_heads * new_tokens
+    ids = rows * config.top_k * INT32_BYTES
+    index = config.index_dim * (context + rows) * BF16_BYTES
+    pairs = spec.num_kv_heads * _paper_pairs(new_tokens, context)
+    maxima = pairs / config.block_size / BLOCKS_PER_MAX * FLOAT32_BYTES
+    outputs = spec.num_heads * spec.head_dim * new_tokens * BF16_BYTES
+    return {
+        "total": total,
+        "score": Work(flops - main, index + maxima),
+        "select": Work(0, maxima + ids),
+        "plan": Work(0, 3 * ids),  # reads the ids, writes the lists and each id's place in them
+        "attend": Work(main, prefill_bytes(dense_model(spec), new_tokens, context).layer),
+        "combine": Work(0, (config.top_k + 1) * outputs),
+    }
+
+
+def decode_pieces(
+    spec: ModelSpec,
+    context: int,
+    batch: int = 1,
+    index_bytes: float = BF16_BYTES,
+    splits: int = 1,
+) -> dict[str, Work]:
+    """Work of one layer's decode step: "total", and with MSA "score", "select", ... "combine".
+
+    Bytes are those of `decode_bytes`: queries, outputs and block scores are small beside the cache.
+    "combine" reads `splits` partial outputs of each head in float32.
+    """
+    flops = batch * prefill_flops(spec, 1, context, "paper").layer
+    num_bytes = decode_bytes(spec, context, batch, index_bytes).layer
+    if spec.attention is None:
+        return {"total": Work(flops, num_bytes)}
+    config = spec.attention
+    main = batch * 4 * spec.num_heads * spec.head_dim * config.budget
+    index = batch * context * config.index_dim * index_bytes
+    rows = batch * spec.num_kv_heads
+    maxima = rows * context / config.block_size / BLOCKS_PER_MAX * FLOAT32_BYTES
+    outputs = batch * spec.num_heads * spec.head_dim
+    return {
+        "total": Work(flops, num_bytes),
+        "score": Work(flops - main, index),
+        "select": Work(0, maxima + rows * config.top_k * INT32_BYTES),
+        "attend": Work(main, num_bytes - index),
+        "combine": Work(0, outputs * (splits * FLOAT32_BYTES + BF16_BYTES)),
+    }
+
+
+def dense_model(spec: ModelSpec) -> ModelSpec:
+    """The same model with dense attention in every layer."""
+    check_spec(spec)
+    return replace(spec, attention=None, dense_layers=spec.layers)
+
+
 def cache_bytes_per_token(spec: ModelSpec) -> Cost:
     """Bytes that one token adds to the cache: MSA stores its index key on top of K and V."""
     check_spec(spec)
@@ -158,6 +240,11 @@ def check_context(new_tokens: int, context: int) -> None:
     check_int("context", context, 1)
     if new_tokens > context:
         raise ValueError(f"new_tokens: got {new_tokens}, takes at most the context, {context}")
+
+
+def _paper_pairs(new_tokens: int, context: int) -> float:
+    """Pairs of a query and a visible key, as the paper counts them: half a square."""
+    return new_tokens * context - new_tokens**2 / 2
 
 
 def _kv_bytes(spec: ModelSpec) -> int:

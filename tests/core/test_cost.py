@@ -1,6 +1,7 @@
 """Closed-form costs: the paper's figures, and counts by loop at small sizes."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 
@@ -131,6 +132,102 @@ def test_prefill_bytes_move_every_array_once():
     assert cost.prefill_bytes(M2, 4, 10).layer == 2 * 48 * 128 * 2 * 4 + 4096 * 10
 
 
+# Long against its block, so that the paper's half square is close to a count; every term weighs.
+LONG = ModelSpec("long", 3, 1, 10, MSAConfig(6, 2, 16, 28, 2, 3), 6, 2, 16)
+NEW, CONTEXT = 700, 1500
+
+
+def count_pieces(spec, new_tokens, context, *, index_bytes=2, partials=None, partial_bytes=2):
+    """FLOPs of MSA's pieces and bytes of the arrays each moves, entry by entry."""
+    config = spec.attention
+    flops, moved = Counter(), Counter()
+
+    def compute(piece, multiply_adds):
+        flops[piece] += 2 * multiply_adds
+
+    def move(piece, array, channels, width):
+        moved[piece, array] += channels * width
+
+    for _ in range(context):
+        move("score", "index keys", config.index_dim, index_bytes)
+        for _ in range(spec.num_kv_heads):
+            move("attend", "keys", spec.head_dim, 2)
+            move("attend", "values", spec.head_dim, 2)
+    for position in range(context - new_tokens, context):
+        for _ in range(spec.num_kv_heads):
+            move("score", "index queries", config.index_dim, 2)
+            for _ in range(position + 1):
+                compute("score", config.index_dim)
+            for _ in range(0, position + 1, 16 * config.block_size):
+                move("score", "maxima written", 1, 4)
+                move("select", "maxima read", 1, 4)
+            for _ in range(config.top_k):
+                move("select", "ids written", 1, 4)
+                move("plan", "ids read", 1, 4)
+                move("plan", "queries of each block", 1, 4)
+                move("plan", "places in those lists", 1, 4)
+        for _ in range(spec.num_heads):
+            move("attend", "queries", spec.head_dim, 2)
+            move("attend", "outputs", spec.head_dim, 2)
+            move("combine", "outputs", spec.head_dim, 2)
+            for _ in range(partials or config.top_k):
+                move("combine", "partial outputs", spec.head_dim, partial_bytes)
+            for _ in range(config.top_k * config.block_size):
+                compute("attend", spec.head_dim)  # a score
+                compute("attend", spec.head_dim)  # a weighted value
+    return flops, moved
+
+
+def test_pieces_of_a_prefill_equal_a_count_one_by_one():
+    flops, moved = count_pieces(LONG, NEW, CONTEXT)
+    got = cost.prefill_pieces(LONG, NEW, CONTEXT)
+    assert list(got) == ["total", "score", "select", "plan", "attend", "combine"]
+    for piece in list(got)[1:]:
+        num_bytes = sum(count for (where, _), count in moved.items() if where == piece)
+        # The half square leaves out half a key a query, and half of the last 16 blocks.
+        assert got[piece].flops == pytest.approx(flops[piece], rel=1e-3), piece
+        assert got[piece].bytes == pytest.approx(num_bytes, rel=2e-2), piece
+    assert got["total"].flops == got["score"].flops + got["attend"].flops
+    assert got["total"].flops == cost.prefill_flops(LONG, NEW, CONTEXT, "paper").layer
+    assert got["total"].bytes == cost.prefill_bytes(LONG, NEW, CONTEXT).layer
+
+
+@pytest.mark.parametrize(("batch", "index_bytes", "splits"), [(1, 2, 1), (3, 1, 4), (5, 0.5, 2)])
+def test_pieces_of_a_decode_step_equal_a_count_one_by_one(batch, index_bytes, splits):
+    sizes = {"index_bytes": index_bytes, "partials": splits, "partial_bytes": 4}
+    flops, moved = count_pieces(LONG, 1, CONTEXT, **sizes)
+    got = cost.decode_pieces(LONG, CONTEXT, batch, index_bytes, splits)
+    assert list(got) == ["total", "score", "select", "attend", "combine"]
+    for piece in list(got)[1:]:
+        assert got[piece].flops == pytest.approx(batch * flops[piece], rel=1e-3)
+    for piece in ("select", "combine"):
+        num_bytes = sum(count for (where, _), count in moved.items() if where == piece)
+        assert got[piece].bytes == pytest.approx(batch * num_bytes, rel=2e-2)
+    # Bytes of the cache alone; the token stands second in its block, so three whole ones are read.
+    assert got["score"].bytes == batch * moved["score", "index keys"]
+    keys_and_values = moved["attend", "keys"] + moved["attend", "values"]
+    assert got["attend"].bytes == batch * keys_and_values * 3 * 2 / CONTEXT
+    assert got["total"].flops == got["score"].flops + got["attend"].flops
+    assert got["total"].bytes == got["score"].bytes + got["attend"].bytes
+
+
+def test_decode_pieces_are_of_one_sequence_in_bf16_and_one_split_unless_said():
+    assert cost.decode_pieces(LONG, CONTEXT) == cost.decode_pieces(LONG, CONTEXT, 1, 2, 1)
+
+
+def test_a_dense_layer_is_one_piece():
+    dense = cost.dense_model(LONG)
+    assert (dense.attention, dense.dense_layers, dense.layers) == (None, 3, 3)
+    assert dataclasses.replace(dense, attention=LONG.attention, dense_layers=1) == LONG
+    queries_and_outputs, keys_and_values = 2 * 6 * 16 * 2 * NEW, 2 * 2 * 16 * 2 * CONTEXT
+    flops = 4 * 6 * 16 * (NEW * CONTEXT - NEW**2 / 2)
+    want = {"total": (flops, queries_and_outputs + keys_and_values)}
+    assert cost.prefill_pieces(dense, NEW, CONTEXT) == want
+    assert cost.decode_pieces(dense, CONTEXT, 3) == {
+        "total": (3 * 4 * 6 * 16 * (CONTEXT - 0.5), 3 * 2 * 2 * 16 * 2 * CONTEXT)
+    }
+
+
 def test_roofline_is_the_longer_of_computing_and_moving():
     machine = cost.Machine("toy", peak_flops=100.0, bandwidth=10.0)
     assert cost.roofline_seconds(500.0, 10.0, machine) == 5
@@ -156,6 +253,10 @@ def test_roofline_is_the_longer_of_computing_and_moving():
         (lambda: cost.decode_bytes("M3", 4), TypeError, "spec: got str, takes"),
         (lambda: cost.prefill_bytes("M3", 4, 4), TypeError, "spec: got str, takes"),
         (lambda: cost.prefill_bytes(M3, 5, 4), ValueError, "new_tokens: got 5, takes at most"),
+        (lambda: cost.prefill_pieces(M3, 5, 4), ValueError, "new_tokens: got 5, takes at most"),
+        (lambda: cost.decode_pieces(M3, 0), ValueError, "context: got 0, takes an integer"),
+        (lambda: cost.decode_pieces(M3, 4, 0), ValueError, "batch: got 0, takes"),
+        (lambda: cost.dense_model("M3"), TypeError, "spec: got str, takes"),
         (lambda: cost.cache_bytes_per_token(64), TypeError, "spec: got int, takes"),
     ],
 )

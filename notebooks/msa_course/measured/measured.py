@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from msa_course import palette
 from msa_course.explorer import Explorer, choice, new_figure
 from msa_ref import cost, data
-from msa_ref.config import M2, M3, ModelSpec
+from msa_ref.config import M2, M3
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,43 +125,17 @@ def msa(
     return found[0] if found else None
 
 
-def work(row: dict) -> tuple[float, float] | None:
-    """FLOPs and bytes behind a row's bound; None for the pieces that only move data.
-
-    Source: `msa_ref.cost`, the paper's closed form; bytes are those that must move, each once.
-    """
+def work(row: dict) -> cost.Work | None:
+    """FLOPs and bytes behind a row's bound; None for the pieces that only move data."""
     model = {"M2": M2, "M3": M3}[row["shape"]]
-    spec = model if row["impl"] == "msa" else dense_model(model)
-    new_tokens, context, batch = row["new_tokens"], row["context"], row["batch"]
-    decode = row["phase"] == "decode"
-    flops = batch * cost.prefill_flops(spec, new_tokens, context, "paper").layer
-    index_bytes = INDEX_BYTES[row["index_dtype"]]
-    if decode:
-        num_bytes = cost.decode_bytes(spec, context, batch, index_bytes).layer
+    spec = model if row["impl"] == "msa" else cost.dense_model(model)
+    if row["phase"] == "decode":
+        index_bytes = INDEX_BYTES[row["index_dtype"]]
+        pieces = cost.decode_pieces(spec, row["context"], row["batch"], index_bytes)
     else:
-        num_bytes = cost.prefill_bytes(spec, new_tokens, context).layer
-    if row["piece"] == "total":
-        return flops, num_bytes
-    config = spec.attention
-    main = 4 * spec.num_heads * spec.head_dim * batch * new_tokens * config.budget
-    index = config.index_dim * index_bytes * batch * context
-    if decode:
-        return {"score": (flops - main, index), "attend": (main, num_bytes - index)}.get(
-            row["piece"]
-        )
-    queries = spec.num_kv_heads * new_tokens
-    maxima = 4 * (flops - main) / (2 * config.index_dim) / config.block_size / 16
-    index += cost.BF16_BYTES * config.index_dim * queries + maxima
-    keys = dense_model(spec)
-    return {
-        "score": (flops - main, index),
-        "attend": (main, cost.prefill_bytes(keys, new_tokens, context).layer),
-    }.get(row["piece"])
-
-
-def dense_model(model: ModelSpec) -> ModelSpec:
-    """The same model with dense attention in every layer."""
-    return replace(model, attention=None, dense_layers=model.layers)
+        pieces = cost.prefill_pieces(spec, row["new_tokens"], row["context"])
+    found = pieces[row["piece"]]
+    return found if found.flops else None
 
 
 def values(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | None = None) -> Bars:
