@@ -50,7 +50,16 @@ class PagedCache:
         Beyond the capacity, or with arrays that do not fit: ValueError or TypeError, and nothing
         is changed.
         """
-        k, v, index_k = contracts.check_append(k, v, index_k, self)
+        k, v, index_k = contracts.check_append(
+            k,
+            v,
+            index_k,
+            self.config,
+            batch=len(self.block_table),
+            dtype=self.k_pages.dtype,
+            length=self.length,
+            capacity=self.capacity,
+        )
         size = self.config.block_size
         stored = 0
         while stored < k.shape[2]:
@@ -75,8 +84,8 @@ class PagedCache:
 
     def load_index_keys(self, start: int, stop: int) -> Float[np.ndarray, "B 1 n di"]:
         """Index keys `start` to `stop`; `start` is the first token of a block."""
-        contracts.check_span(start, stop, self)
         size = self.config.block_size
+        contracts.check_span(start, stop, block_size=size, length=self.length)
         pages = self.block_table[:, start // size : blocks.num_blocks(stop, size)]
         keys = self.index_pages[pages].reshape(len(pages), 1, -1, self.config.index_dim)
         return keys[:, :, : stop - start]
@@ -91,8 +100,11 @@ def attention(
     values of the selected pages alone. Raises as `msa_ref.msa_attention` does, and ValueError on
     an empty cache.
     """
-    q, index_q = contracts.check_cached_query(q, index_q, cache)
+    contracts.check_instance("cache", cache, PagedCache)
     config = cache.config
+    q, index_q = contracts.check_cached_query(
+        q, index_q, config, batch=len(cache.block_table), length=cache.length
+    )
     block_scores = scoring.scan_index_keys(
         index_q, cache.load_index_keys, cache.length, block_size=config.block_size
     )

@@ -22,6 +22,12 @@ def check_int(name: str, value: object, smallest: int) -> None:
         raise ValueError(f"{name}: got {value}, takes an integer of at least {smallest}")
 
 
+def check_instance(name: str, value: object, kind: type) -> None:
+    """Raise unless `value` is an instance of the class `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: got {type(value).__name__}, takes a {kind.__name__}")
+
+
 def check_sizes(**sizes: int) -> None:
     """Raise unless every size is an integer of at least 1."""
     for name, size in sizes.items():

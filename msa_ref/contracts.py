@@ -1,4 +1,4 @@
-"""The one place that raises for bad arrays: shapes, dtypes, selections, caches.
+"""What the core raises for bad arrays: shapes, dtypes, selections, and room in a cache.
 
 Every check names the argument, what it got and what it takes. Checks of float arrays return them
 in one dtype: float64 if any is, float32 otherwise. Built from the checks of one value in `checks`.
@@ -7,7 +7,6 @@ in one dtype: float64 if any is, float32 otherwise. Built from the checks of one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from msa_ref.checks import (
     check_floats,
     check_forced,
     check_heads,
+    check_instance,
     check_int,
     check_integers,
     check_queries,
@@ -32,12 +32,9 @@ from msa_ref.checks import (
 )
 from msa_ref.config import MSAConfig, check_config
 
-if TYPE_CHECKING:
-    from msa_ref.cache import PagedCache
-
 # Passed on from checks; what is defined here is public by its name.
 __all__ = ["check_block_id", "check_budget", "check_dtype", "check_forced"]
-__all__ += ["check_rotary", "check_rows", "check_scale"]
+__all__ += ["check_instance", "check_rotary", "check_rows", "check_scale"]
 
 
 def check_query_key(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,64 +166,65 @@ def check_lists(offsets: np.ndarray, queries: np.ndarray, num_queries: int, top_
         raise ValueError(f"queries: got a row in more than {top_k} blocks, takes at most top_k")
 
 
-def check_append(k, v, index_k, cache: PagedCache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """k, v [B,Hkv,T,d] and index_k [B,1,T,di], finite, that fit the cache, its dtype and room."""
+def check_append(
+    k, v, index_k, config: MSAConfig, *, batch: int, dtype: np.dtype, length: int, capacity: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """k, v [B,Hkv,T,d] and index_k [B,1,T,di], finite, that fit a cache's config, dtype, room."""
     k, v, index_k = check_floats("B H T d", k=k, v=v, index_k=index_k)
-    check_lanes(cache.config, len(cache.block_table), k.shape[2], k=k, v=v, index_k=index_k)
-    check_room("k, v, index_k", k, k.shape[2], cache)
+    check_lanes(config, batch, k.shape[2], k=k, v=v, index_k=index_k)
+    check_room("k, v, index_k", k, dtype=dtype, length=length, capacity=capacity)
     check_finite(k=k, v=v, index_k=index_k)
     return k, v, index_k
 
 
-def check_room(name: str, array: np.ndarray, count: int, cache: PagedCache) -> None:
-    """Raise unless `count` more tokens of the array's dtype fit into the cache."""
-    stored = cache.k_pages.dtype
-    if not np.can_cast(array.dtype, stored):
-        raise TypeError(f"{name}: got {array.dtype}, takes at most the cache's {stored}")
-    if cache.length + count > cache.capacity:
+def check_room(
+    name: str, array: np.ndarray, *, dtype: np.dtype, length: int, capacity: int
+) -> None:
+    """Raise unless the tokens of `array` [...,T,channels] fit into what is left of the capacity."""
+    count = array.shape[-2]
+    if not np.can_cast(array.dtype, dtype):
+        raise TypeError(f"{name}: got {array.dtype}, takes at most the cache's {dtype}")
+    if length + count > capacity:
         raise ValueError(
-            f"{name}: got {count} tokens more than the {cache.length} stored, "
-            f"takes at most {cache.capacity - cache.length} (the capacity is {cache.capacity})"
+            f"{name}: got {count} tokens more than the {length} stored, "
+            f"takes at most {capacity - length} (the capacity is {capacity})"
         )
 
 
-def check_span(start: int, stop: int, cache: PagedCache) -> None:
-    """Raise unless tokens `start` to `stop` are stored and begin with a block."""
-    size = cache.config.block_size
+def check_span(start: int, stop: int, *, block_size: int, length: int) -> None:
+    """Raise unless tokens `start` to `stop` are among `length` and begin with a block."""
     check_int("start", start, 0)
     check_int("stop", stop, 1)
-    if start % size or not start < stop <= cache.length:
+    if start % block_size or not start < stop <= length:
         raise ValueError(
-            f"start, stop: got {start}, {stop}, takes a span within the {cache.length} tokens "
-            f"stored that starts at a multiple of {size}"
+            f"start, stop: got {start}, {stop}, takes a span within the {length} tokens "
+            f"stored that starts at a multiple of {block_size}"
         )
 
 
-def check_paged(cache: object) -> None:
-    """Raise unless `cache` is one: told by its block table, since cache.py imports this file."""
-    if not hasattr(cache, "block_table"):
-        raise TypeError(f"cache: got {type(cache).__name__}, takes a PagedCache")
-
-
-def check_cached_query(q, index_q, cache: PagedCache) -> tuple[np.ndarray, np.ndarray]:
-    """q [B,Hq,T,d] and index_q [B,Hkv,T,di] of the last T tokens in the cache."""
-    check_paged(cache)
+def check_cached_query(
+    q, index_q, config: MSAConfig, *, batch: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """q [B,Hq,T,d] and index_q [B,Hkv,T,di] of the last T of the `length` tokens stored."""
     q, index_q = check_floats("B H T d", q=q, index_q=index_q)
-    check_lanes(cache.config, len(cache.block_table), q.shape[2], q=q, index_q=index_q)
-    if q.shape[2] > cache.length:
-        raise ValueError(
-            f"q: got {q.shape[2]} queries, takes at most the {cache.length} tokens stored"
-        )
+    check_lanes(config, batch, q.shape[2], q=q, index_q=index_q)
+    if q.shape[2] > length:
+        raise ValueError(f"q: got {q.shape[2]} queries, takes at most the {length} tokens stored")
     return q, index_q
 
 
-def check_cache(cache: PagedCache, config: MSAConfig, hidden: np.ndarray) -> None:
-    """Raise unless the cache was made for this config, batch and dtype and has room."""
-    check_paged(cache)
-    if cache.config != config:
-        raise ValueError(f"cache: got one of {cache.config}, takes one of {config}")
-    check_shape("hidden", hidden, (len(cache.block_table), *hidden.shape[1:]), "B T hidden")
-    check_room("hidden", hidden, hidden.shape[1], cache)
+def check_cache_config(cached: MSAConfig, config: MSAConfig) -> None:
+    """Raise unless a cache was made for this config."""
+    if cached != config:
+        raise ValueError(f"cache: got one of {cached}, takes one of {config}")
+
+
+def check_hidden_room(
+    hidden: np.ndarray, *, batch: int, dtype: np.dtype, length: int, capacity: int
+) -> None:
+    """Raise unless hidden [B,T,hidden] fits a cache's batch, dtype and room."""
+    check_shape("hidden", hidden, (batch, *hidden.shape[1:]), "B T hidden")
+    check_room("hidden", hidden, dtype=dtype, length=length, capacity=capacity)
 
 
 def check_layer_weights(

@@ -117,7 +117,15 @@ class M3Attention:
         if cache is None:
             batch, count, _ = hidden.shape
             cache = paged.PagedCache(self.config, batch=batch, capacity=count, dtype=hidden.dtype)
-        contracts.check_cache(cache, self.config, hidden)
+        contracts.check_instance("cache", cache, paged.PagedCache)
+        contracts.check_cache_config(cache.config, self.config)
+        contracts.check_hidden_room(
+            hidden,
+            batch=len(cache.block_table),
+            dtype=cache.k_pages.dtype,
+            length=cache.length,
+            capacity=cache.capacity,
+        )
         positions = cache.length + np.arange(hidden.shape[1])
         cos, sin = rotary_tables(positions, rotary_dim=self.rotary_dim, theta=self.rope_theta)
 

@@ -50,12 +50,16 @@ def ids(path):
     return str(path.relative_to(PROJECT))
 
 
-def run_time_imports(tree):
-    """Import statements outside `if TYPE_CHECKING:`, each with whether it is at module level."""
+def import_statements(tree, *, annotations=False):
+    """Import statements, each with whether it is at module level.
+
+    Those under `if TYPE_CHECKING:` never run: they count only with `annotations`.
+    """
     pending = [(tree, True)]
     while pending:
         node, at_top = pending.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        type_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if type_only and not annotations:
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node, at_top
@@ -72,11 +76,13 @@ def imported_names(node):
     return [node.module]
 
 
-def imports(path):
-    """(dotted name, at module level) of every run-time import of a file."""
+def imports(path, *, annotations=False):
+    """(dotted name, at module level) of every import of a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return [
-        (name, at_top) for node, at_top in run_time_imports(tree) for name in imported_names(node)
+        (name, at_top)
+        for node, at_top in import_statements(tree, annotations=annotations)
+        for name in imported_names(node)
     ]
 
 
@@ -113,7 +119,7 @@ def test_the_course_imports_whatever_it_shows():
 @pytest.mark.parametrize("path", files("msa_ref"), ids=ids)
 def test_inside_the_reference_imports_follow_the_arrows(path):
     part = path.relative_to(PACKAGES["msa_ref"]).with_suffix("").parts[0]
-    for name, _ in imports(path):
+    for name, _ in imports(path, annotations=True):
         top, _, reached = name.partition(".")
         reached = reached.split(".")[0]
         if top != "msa_ref" or part == "__init__" or reached == part:
@@ -136,7 +142,8 @@ def test_what_runs_on_a_gpu_is_imported_only_inside_functions(package):
             assert not at_top or name.split(".")[0] not in late, f"{path.name} imports {name}"
 
 
-def test_the_scan_sees_every_kind_of_import():
+@pytest.mark.parametrize("annotations", [False, True])
+def test_the_scan_sees_every_kind_of_import(annotations):
     source = """
 import torch.nn
 from msa_ref import dense as d
@@ -148,10 +155,11 @@ def f():
 """
     found = {
         (name, at_top)
-        for node, at_top in run_time_imports(ast.parse(source))
+        for node, at_top in import_statements(ast.parse(source), annotations=annotations)
         for name in imported_names(node)
     }
-    assert found == {
+    typing_only = {("jaxtyping", True)} if annotations else set()
+    assert found == typing_only | {
         ("torch.nn", True),
         ("msa_ref.dense", True),
         ("msa_course.palette.HIDDEN", True),
