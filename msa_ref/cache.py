@@ -96,7 +96,7 @@ def attention(
 ) -> sparse.MSAOutput:
     """MSA of the last T tokens stored, read from the cache: a decode step when T is 1.
 
-    The tokens' own keys and values are appended first. All index keys are read, but keys and
+    The keys and values of these T tokens are appended first. All index keys are read, but keys and
     values of the selected pages alone. Raises as `msa_ref.msa_attention` does, and ValueError on
     an empty cache.
     """

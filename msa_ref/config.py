@@ -9,9 +9,9 @@ from msa_ref.checks import check_budget, check_heads, check_int
 class MSAConfig:
     """Sizes of one MSA attention layer, validated when made.
 
-    `top_k` counts every block a query reads, the forced ones (`init_blocks` at the start of the
-    sequence, `local_blocks` ending with the query's own) included. Sizes are in channels, blocks
-    or tokens; a wrong one raises ValueError, a non-integer TypeError.
+    `top_k` counts every block a query reads, the forced ones included: `init_blocks` at the start
+    of the sequence, and the last `local_blocks` up to the local block, which holds the query.
+    Sizes are in channels, blocks or tokens; a wrong one raises ValueError, a non-integer TypeError.
 
     Source: MSA paper, section 3.1; MiniMax-M3's released configuration.
     """

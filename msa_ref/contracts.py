@@ -64,21 +64,21 @@ def check_index(index_q: np.ndarray, index_k: np.ndarray) -> tuple[np.ndarray, n
     return index_q, index_k
 
 
-def check_lanes(config: MSAConfig, batch: int, tokens: int, **lanes: np.ndarray) -> None:
-    """Raise unless every lane has the shape that the config gives it for so many tokens."""
+def check_inputs(config: MSAConfig, batch: int, tokens: int, **arrays: np.ndarray) -> None:
+    """Raise unless every array has the shape that the config gives it for so many tokens."""
     heads = {"q": config.num_heads, "index_k": 1}
-    for name, lane in lanes.items():
+    for name, array in arrays.items():
         channels = config.index_dim if name.startswith("index") else config.head_dim
         shape = (batch, heads.get(name, config.num_kv_heads), tokens, channels)
-        check_shape(name, lane, shape, "batch heads tokens channels")
+        check_shape(name, array, shape, "batch heads tokens channels")
 
 
 def check_msa(q, k, v, index_q, index_k, config: MSAConfig) -> tuple[np.ndarray, ...]:
     """The five arrays in one dtype, fitting the config and each other."""
     check_config(config)
     arrays = check_floats("B H T d", q=q, k=k, v=v, index_q=index_q, index_k=index_k)
-    check_lanes(config, len(q), q.shape[2], q=q, index_q=index_q)
-    check_lanes(config, len(q), k.shape[2], k=k, v=v, index_k=index_k)
+    check_inputs(config, len(q), q.shape[2], q=q, index_q=index_q)
+    check_inputs(config, len(q), k.shape[2], k=k, v=v, index_k=index_k)
     check_queries(q.shape[2], k.shape[2], "q")
     return arrays
 
@@ -132,8 +132,8 @@ def check_selection(selection: np.ndarray, q: np.ndarray, k: np.ndarray, block_s
         raise ValueError("selection: got a block twice in one row, takes each block once")
     if ((left > right) & used).any():
         raise ValueError("selection: got ids out of order, takes them ascending")
-    own = np.arange(num_keys - q.shape[2], num_keys) // block_size
-    future = selection > own[:, None]
+    local_block = np.arange(num_keys - q.shape[2], num_keys) // block_size
+    future = selection > local_block[:, None]
     refuse("selection", selection, future, "no block that lies wholly in its query's future")
 
 
@@ -171,7 +171,7 @@ def check_append(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """k, v [B,Hkv,T,d] and index_k [B,1,T,di], finite, that fit a cache's config, dtype, room."""
     k, v, index_k = check_floats("B H T d", k=k, v=v, index_k=index_k)
-    check_lanes(config, batch, k.shape[2], k=k, v=v, index_k=index_k)
+    check_inputs(config, batch, k.shape[2], k=k, v=v, index_k=index_k)
     check_room("k, v, index_k", k, dtype=dtype, length=length, capacity=capacity)
     check_finite(k=k, v=v, index_k=index_k)
     return k, v, index_k
@@ -207,7 +207,7 @@ def check_cached_query(
 ) -> tuple[np.ndarray, np.ndarray]:
     """q [B,Hq,T,d] and index_q [B,Hkv,T,di] of the last T of the `length` tokens stored."""
     q, index_q = check_floats("B H T d", q=q, index_q=index_q)
-    check_lanes(config, batch, q.shape[2], q=q, index_q=index_q)
+    check_inputs(config, batch, q.shape[2], q=q, index_q=index_q)
     if q.shape[2] > length:
         raise ValueError(f"q: got {q.shape[2]} queries, takes at most the {length} tokens stored")
     return q, index_q
@@ -286,7 +286,7 @@ def check_norm(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return x, weight
 
 
-def check_turn(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
+def check_rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
     """Raise unless cos and sin [T,half] have a row for each token of x, half at most d/2."""
     check_floats("B heads T d", x=x)
     for name, table in (("cos", cos), ("sin", sin)):

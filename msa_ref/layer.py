@@ -57,22 +57,23 @@ def rotate(
     cos: Float[np.ndarray, "T half"],
     sin: Float[np.ndarray, "T half"],
 ) -> Float[np.ndarray, "B heads T d"]:
-    """`x` with its first channels turned by their position's angles; the others pass through.
+    """`x` with its first channels rotated by their position's angles; the others pass through.
 
-    Split-half pairing: channel i turns with channel i + half, where half is the tables' width.
+    Split-half pairing: channel i is rotated with channel i + half, where half is the
+    tables' width.
     """
-    contracts.check_turn(x, cos, sin)
+    contracts.check_rotate(x, cos, sin)
     half = cos.shape[-1]
     first, second, rest = np.split(x, [half, 2 * half], axis=-1)
-    turned = [first * cos - second * sin, second * cos + first * sin, rest]
-    return np.concatenate(turned, axis=-1).astype(x.dtype)
+    rotated = [first * cos - second * sin, second * cos + first * sin, rest]
+    return np.concatenate(rotated, axis=-1).astype(x.dtype)
 
 
 class M3Attention:
     """One sparse attention layer of MiniMax-M3, from hidden states to hidden states.
 
     `weights` go by Hugging Face's names ("q_proj.weight" ... "indexer.k_norm.weight"), projections
-    as [out, in]. `rotary_dim` channels of every head turn with position (M3: 64 of 128),
+    as [out, in]. `rotary_dim` channels of every head are rotated by position (M3: 64 of 128),
     `rope_theta` is their base. No biases. Raises ValueError or TypeError on weights that are
     missing or do not fit the config. Source: MiniMax-M3's released configuration and code.
     """
@@ -129,16 +130,16 @@ class M3Attention:
         positions = cache.length + np.arange(hidden.shape[1])
         cos, sin = rotary_tables(positions, rotary_dim=self.rotary_dim, theta=self.rope_theta)
 
-        def normed_and_turned(name, num_heads):
+        def normed_and_rotated(name, num_heads):
             heads = self.project(hidden, f"{name}_proj", num_heads)
             return rotate(rms_norm(heads, self.weights[f"{name}_norm.weight"]), cos, sin)
 
         num_groups = self.config.num_kv_heads
-        q = normed_and_turned("q", self.config.num_heads)
-        k = normed_and_turned("k", num_groups)
+        q = normed_and_rotated("q", self.config.num_heads)
+        k = normed_and_rotated("k", num_groups)
         v = self.project(hidden, "v_proj", num_groups)
-        index_q = normed_and_turned("indexer.q", num_groups)
-        index_k = normed_and_turned("indexer.k", 1)
+        index_q = normed_and_rotated("indexer.q", num_groups)
+        index_k = normed_and_rotated("indexer.k", 1)
 
         contracts.check_finite(q=q, index_q=index_q)
         cache.append(k, v, index_k)

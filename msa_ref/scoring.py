@@ -53,7 +53,7 @@ def block_scores(
 ) -> Float[np.ndarray, "B Hkv T nb"]:
     """Score of every block for every query and group; -inf where nothing is visible.
 
-    The mask comes before the max, so a query's own block never borrows from its future.
+    The mask comes before the max, so the local block never borrows a score from the future.
     `scale` is di**-0.5 unless given. Raises ValueError or TypeError on shapes or dtypes that do
     not fit. Source: MSA paper, Eq. 6.
     """

@@ -22,8 +22,8 @@ def forced_blocks(
 ) -> Bool[np.ndarray, "T nb"]:
     """True for the blocks a query reads whatever their score.
 
-    The first `init_blocks` of the sequence and the last `local_blocks` ending with the query's
-    own, as far as they are visible. M3 forces the own block alone.
+    The first `init_blocks` of the sequence and the last `local_blocks` up to the local block, the
+    one that holds the query; those in its future are never forced. M3 forces the local block alone.
     """
     contracts.check_integers("positions", positions, "T", 0)
     contracts.check_sizes(num_blocks=num_blocks, block_size=block_size)
@@ -111,8 +111,8 @@ def block_recall(
 ) -> Float[np.ndarray, "B Hkv T"]:
     """Share of the ideal blocks that were selected: |I* & I| / |I*|, row by row.
 
-    `ideal` is `select_blocks` of the block mass, own block forced there too. Average over rows
-    that see more than k blocks; the others score 1 for free. Source: MSA paper, section 5.2.
+    `ideal` is `select_blocks` of the block mass, the local block forced there too. Average over
+    rows that see more than k blocks; the others score 1 for free. Source: MSA paper, section 5.2.
     """
     contracts.check_ideal(selection, ideal)
     best = selection_mask(ideal, num_blocks)

@@ -38,7 +38,7 @@ def attend_tile(
     """Partial output and LSE of some queries over one block of keys.
 
     `distance` is each query's position minus that of the block's first key: key i is visible
-    when i <= distance. Only a query's own block needs that mask.
+    when i <= distance. Only the local block needs that mask.
     """
     scores = q @ k_block.T * scale
     visible = np.arange(len(k_block)) <= distance[:, None]

@@ -295,9 +295,9 @@ def test_cached_attention_in_every_dtype(dtype):
 
 def test_arrays_need_not_be_contiguous():
     stretched = Lanes(*(np.repeat(lane, 2, axis=2)[:, :, ::2] for lane in LANES))
-    turned = Lanes(*(lane.swapaxes(1, 2).copy().swapaxes(1, 2) for lane in LANES))
+    transposed = Lanes(*(lane.swapaxes(1, 2).copy().swapaxes(1, 2) for lane in LANES))
     want = msa_ref.msa_attention(*LANES, ODD)
-    for lanes in (stretched, turned):
+    for lanes in (stretched, transposed):
         for array, same in zip(msa_ref.msa_attention(*lanes, ODD), want):
             np.testing.assert_allclose(array, same, rtol=0, atol=1e-14)
 

@@ -51,11 +51,11 @@ def test_rotated_scores_depend_on_the_distance_alone():
 
 def test_rotate_keeps_lengths_dtype_and_the_other_channels():
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 10)).astype(np.float32)
-    turned = layer.rotate(x, *layer.rotary_tables(np.arange(4), rotary_dim=6, theta=5e6))
-    assert turned.dtype == np.float32
-    assert (turned[..., 6:] == x[..., 6:]).all()
-    assert (turned[:, :, 0] == x[:, :, 0]).all()
-    assert_close((turned**2).sum(axis=-1), (x**2).sum(axis=-1), 1e-5)
+    rotated = layer.rotate(x, *layer.rotary_tables(np.arange(4), rotary_dim=6, theta=5e6))
+    assert rotated.dtype == np.float32
+    assert (rotated[..., 6:] == x[..., 6:]).all()
+    assert (rotated[:, :, 0] == x[:, :, 0]).all()
+    assert_close((rotated**2).sum(axis=-1), (x**2).sum(axis=-1), 1e-5)
 
 
 def test_no_channel_turns_when_rotary_dim_is_zero():
@@ -132,11 +132,11 @@ def test_the_cache_given_is_the_one_used():
 @pytest.mark.parametrize("rope_theta", [5e6, 100.0])
 def test_positions_turn_by_theta(rope_theta):
     weights = make_layer().weights
-    turned = layer.M3Attention(ODD, weights, rotary_dim=4, rope_theta=rope_theta)
+    rotating = layer.M3Attention(ODD, weights, rotary_dim=4, rope_theta=rope_theta)
     still = layer.M3Attention(ODD, weights, rotary_dim=0)
     default = layer.M3Attention(ODD, weights, rotary_dim=4)
-    assert not np.allclose(turned(HIDDEN).out, still(HIDDEN).out)
-    assert (turned(HIDDEN).out == default(HIDDEN).out).all() == (rope_theta == 5e6)
+    assert not np.allclose(rotating(HIDDEN).out, still(HIDDEN).out)
+    assert (rotating(HIDDEN).out == default(HIDDEN).out).all() == (rope_theta == 5e6)
 
 
 @pytest.mark.parametrize(

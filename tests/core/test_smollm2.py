@@ -47,10 +47,10 @@ def test_rms_norm():
 
 def test_rotation_turns_neighbouring_channels():
     x = np.array([1.0, 0.0, 0.0, 2.0])[None, None, None]
-    turned = rotate(x, np.array([3]), theta=100.0)[0, 0, 0]
+    rotated = rotate(x, np.array([3]), theta=100.0)[0, 0, 0]
     slow = 3 * 100 ** (-2 / 4)
     right = [np.cos(3), np.sin(3), -2 * np.sin(slow), 2 * np.cos(slow)]
-    assert turned == pytest.approx(right, abs=1e-6)
+    assert rotated == pytest.approx(right, abs=1e-6)
 
 
 def test_dot_products_see_distances_alone():
