@@ -9,9 +9,9 @@
 #                                                killed after SECONDS; again to go on where it was
 #   bash docs/measured/learning.sh evaluate SECONDS
 #   bash docs/measured/learning.sh joint SECONDS STEPS RUN...
-#                                                the trunk's training: see joint.RUNS
+#                                                the trunk's training: see make_record.JOINT_RUNS
 #   bash docs/measured/learning.sh short STEPS NAME...
-#                                                short runs: see records.SHORT_RUNS
+#                                                short runs: see make_record.SHORT_RUNS
 #
 # The last three are independent: with several GPUs, start them side by side, each with its own
 # CUDA_VISIBLE_DEVICES.
@@ -52,17 +52,17 @@ time)
   nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
   $PYTHON -c 'import platform, torch, triton; print(platform.python_version(), torch.__version__, triton.__version__)'
   rm -rf "$STATE/trial"
-  $L.train.train --config index --minutes 0.3 $T --out "$STATE/trial"
-  within 45 $L.evaluate.evaluate $T --index "$STATE/trial" --texts 1 --needles 20 --out "$OUT/trial.json"
+  $L.train --config index --minutes 0.3 $T --out "$STATE/trial"
+  within 45 $L.evaluate $T --index "$STATE/trial" --texts 1 --needles 20 --out "$OUT/trial.json"
   $L.train.joint $T --index "$STATE/trial" --steps 4 --runs dense msa --out "$OUT/trial_joint.json"
   keep "$STATE/trial/log.jsonl" "$STATE/trial/run.json"
   ;;
 train)
-  within "$3" $L.train.train --config index --steps "$2" $T --out "$RUN"
+  within "$3" $L.train --config index --steps "$2" $T --out "$RUN"
   keep "$RUN"/{log.jsonl,run.json,index_0.safetensors,index_1.safetensors,snapshots.npz}
   ;;
 evaluate)
-  within "$2" $L.evaluate.evaluate $T --index "$RUN" --texts 3 --needles 200 \
+  within "$2" $L.evaluate $T --index "$RUN" --texts 3 --needles 200 \
     --out "$OUT/evaluation.json"
   ;;
 joint)
@@ -76,7 +76,7 @@ short)
     at=$STATE/$name config=warm seed=1
     case $name in seed*) seed=${name#seed} ;; random | cold) config=$name ;; esac
     if [ "$name" = resumed ]; then # seed1 once more, killed on the way
-      $L.train.train --config warm --seed 1 --steps "$2" $T --out "$at" & run=$!
+      $L.train --config warm --seed 1 --steps "$2" $T --out "$at" & run=$!
       until [ "$(grep -c '"kl"' "$at/log.jsonl")" -ge $(($2 * 3 / 5)) ]; do
         sleep 0.2
         kill -0 $run
@@ -84,7 +84,7 @@ short)
       kill -KILL $run
       wait $run || true
     fi
-    $L.train.train --config $config --seed $seed --steps "$2" $T --out "$at"
+    $L.train --config $config --seed $seed --steps "$2" $T --out "$at"
     cp "$at/log.jsonl" "$OUT/$name.jsonl"
   done
   ;;

@@ -139,7 +139,7 @@ def index_kl(index_q, index_k, q, k, selection=None, *, block_size=16):
     q [B, Hq, T, d] with k [B, Hkv, T, d], averaged over its group; p_idx is that of
     index_q [B, Hkv, T, di] with index_k [B, 1, T, di]. Over all visible tokens, or those of the
     blocks in `selection` int32 [B, Hkv, T, k], of which every row must hold one. As
-    `msa_learning.attention.loss.index_kl`. Raises ValueError on tensors that do not fit.
+    `msa_learning.attention.index_loss.index_kl`. Raises ValueError on tensors that do not fit.
     Source: MSA paper, section 3.2.
     """
     checks.check_lesson(index_q, index_k, q, k, selection)

@@ -6,9 +6,11 @@ an index trained on it selects.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from importlib.resources import files
+from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +19,33 @@ from msa_ref.config import check_int
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int32, UInt8
+
+
+CHECKSUMS = "checksums.json"
+
+
+def read_file(name: str) -> bytes:
+    """The bytes of a shipped file. ValueError unless they are those of its checksum.
+
+    `python -m msa_ref.data.checksums` makes the list anew. Measured records are not in it, since
+    the commands that measure write them.
+    """
+    folder = files(__package__)
+    known = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    if name not in known:
+        raise ValueError(f"name: got {name!r}, takes one of {sorted(known)}")
+    content = (folder / name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != known[name]:
+        raise ValueError(
+            f"{folder / name}: got other contents than its checksum says; install again"
+        )
+    return content
+
+
+def load_arrays(name: str) -> dict[str, np.ndarray]:
+    """All arrays of a shipped .npz file."""
+    with np.load(BytesIO(read_file(name))) as arrays:
+        return dict(arrays)
 
 
 class Capture(NamedTuple):
@@ -38,14 +67,13 @@ def load_capture(layer: int) -> Capture:
     layers = captured_layers()
     if layer not in layers:
         raise ValueError(f"layer: got {layer}, takes one of {layers}")
-    with (files(__package__) / f"smollm2_layer_{layer:02d}.npz").open("rb") as file:
-        arrays = np.load(file)
-        return Capture(*(arrays[name].astype(np.float32) for name in Capture._fields))
+    arrays = load_arrays(f"smollm2_layer_{layer:02d}.npz")
+    return Capture(*(arrays[name].astype(np.float32) for name in Capture._fields))
 
 
 def load_text() -> dict:
     """The captured `text`, its `words` (one string a token), the `layers` and the sources."""
-    return json.loads((files(__package__) / "smollm2_text.json").read_text(encoding="utf-8"))
+    return json.loads(read_file("smollm2_text.json"))
 
 
 def load_record(name: str) -> dict:
@@ -60,7 +88,7 @@ def load_record(name: str) -> dict:
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
-class Progress(NamedTuple):
+class IndexSnapshots(NamedTuple):
     """What a trained index would have selected in the captured text at n moments of its training.
 
     The layers are those of `captured_layers()`; `best` are the top_k blocks by attention mass. A
@@ -78,10 +106,10 @@ class Progress(NamedTuple):
     top_k: int
 
 
-class Reading(NamedTuple):
+class TextTrace(NamedTuple):
     """What the trained index ranks highest in one text, and what attention does.
 
-    `rank` is a block's place in the index's order, the own block first; `mass_rank` the same by
+    `rank` is a block's place in the index's order, the local block first; `mass_rank` the same by
     attention mass; both 255 in the future. So the blocks chosen at any k are those of rank < k.
     """
 
@@ -95,20 +123,19 @@ class Reading(NamedTuple):
     mass: Float[np.ndarray, "L Hkv T nb"]
 
 
-def load_progress() -> Progress:
+def load_snapshots() -> IndexSnapshots:
     """The snapshots of a training run (smollm2_learning.npz)."""
-    with (files(__package__) / "smollm2_learning.npz").open("rb") as file:
-        return unpack_progress(dict(np.load(file)))
+    return unpack_snapshots(load_arrays("smollm2_learning.npz"))
 
 
-def unpack_progress(arrays: Mapping[str, np.ndarray]) -> Progress:
+def unpack_snapshots(arrays: Mapping[str, np.ndarray]) -> IndexSnapshots:
     """The snapshots from the arrays of their file, where eight blocks are one byte."""
     num_blocks = -(-arrays["chosen"].shape[-2] // int(arrays["block_size"]))
     chosen, best = (
         np.unpackbits(arrays[name], axis=-1)[..., :num_blocks].astype(bool)
         for name in ("chosen", "ideal")
     )
-    return Progress(
+    return IndexSnapshots(
         arrays["steps"],
         tuple(map(str, arrays["stage"])),
         arrays["layers"],
@@ -121,15 +148,14 @@ def unpack_progress(arrays: Mapping[str, np.ndarray]) -> Progress:
     )
 
 
-def load_reading() -> Reading:
-    """The explorer's text with what the trained index makes of it (smollm2_explorer.npz)."""
-    with (files(__package__) / "smollm2_explorer.npz").open("rb") as file:
-        return unpack_reading(dict(np.load(file)))
+def load_text_trace() -> TextTrace:
+    """The explorer's text with the trained index's ranks in it (smollm2_explorer.npz)."""
+    return unpack_text_trace(load_arrays("smollm2_explorer.npz"))
 
 
-def unpack_reading(arrays: Mapping[str, np.ndarray]) -> Reading:
-    """A reading from the arrays of its file."""
-    return Reading(
+def unpack_text_trace(arrays: Mapping[str, np.ndarray]) -> TextTrace:
+    """A trace from the arrays of its file."""
+    return TextTrace(
         tuple(map(str, arrays["words"])),
         tuple(map(str, arrays["parts"])),
         arrays["part_starts"],

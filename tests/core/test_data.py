@@ -5,7 +5,8 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from msa_learning.evaluate import needle
+from msa_learning.evaluate import needle_numpy as needle
+from msa_learning.evaluate.intervals import wilson
 from msa_ref import data, dense, selection
 
 LAYERS = [0, 11, 18]
@@ -111,7 +112,7 @@ def test_the_bound_is_one(arrays):
 
 @pytest.mark.parametrize("rule", needle.RULES)
 @pytest.mark.parametrize("join", needle.JOINS)
-def test_first_and_own_block_are_forced(arrays, rule, join):
+def test_first_and_local_block_are_forced(arrays, rule, join):
     q, k = arrays
     chosen = needle.choose_blocks(rule, join, q, k, block_size=8, top_k=3)
     assert chosen.shape == (1, 2, 5, 3)
@@ -135,7 +136,7 @@ def test_joins_differ_in_whom_they_hear():
     [(0, 30, 0.0, 0.114), (30, 30, 0.886, 1.0), (15, 30, 0.332, 0.668), (5, 5, 0.566, 1.0)],
 )
 def test_wilson(right, of, low, high):
-    assert needle.wilson(right, of) == pytest.approx([low, high], abs=1e-3)
+    assert wilson(right, of) == pytest.approx([low, high], abs=1e-3)
 
 
 def test_the_record_is_consistent(record):
@@ -145,7 +146,7 @@ def test_the_record_is_consistent(record):
     for row in rows:
         assert row["of"] == len(row["which"]) == len(record["needles"]) >= 30
         assert row["right"] == row["which"].count("1")
-        assert row["interval"] == needle.wilson(row["right"], row["of"])
+        assert row["interval"] == wilson(row["right"], row["of"])
         assert 0 < row["mass"] < 1
 
 

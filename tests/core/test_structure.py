@@ -37,6 +37,11 @@ STEPS = [
 ]
 STEP = {name: step for step, names in enumerate(STEPS) for name in names}
 
+# Inside msa_learning a folder imports only from itself and from those before it.
+ROOMS = ["attention", "models", "index", "corpus", "evaluate", "train"]
+# Files beside the folders, which import nothing of the package.
+NEUTRAL = {"__init__", "arguments", "documentation", "whole_files"}
+
 
 def files(package):
     return sorted(PACKAGES[package].rglob("*.py"))
@@ -129,6 +134,16 @@ def test_inside_the_reference_imports_follow_the_arrows(path):
         else:  # what the package exports: its sizes, and attention whole
             assert reached in msa_ref.__all__, f"{path.name} imports {name}"
             assert STEP[part] > STEP["sparse"], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", files("msa_learning"), ids=ids)
+def test_inside_learning_a_room_looks_only_to_the_left(path):
+    room = path.relative_to(PACKAGES["msa_learning"]).with_suffix("").parts[0]
+    allowed = set() if room in NEUTRAL else NEUTRAL | set(ROOMS[: ROOMS.index(room) + 1])
+    for name, _ in imports(path):
+        top, _, reached = name.partition(".")
+        if top == "msa_learning":
+            assert reached.split(".")[0] in allowed, f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("package", ["msa_learning", "msa_course"])

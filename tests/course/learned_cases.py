@@ -1,4 +1,4 @@
-"""Small made-up readings and training progress, in the layout of the shipped files."""
+"""A small made-up text trace and training snapshots, in the layout of the shipped files."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ STEPS = [0, 3, 20, 90]
 
 
 def ranks(scores):
-    """Place of every block by score, the own block first; 255 in the future."""
+    """Place of every block by score, the local block first; 255 in the future."""
     own = np.arange(TOKENS) // BLOCK_SIZE
     block = np.arange(NUM_BLOCKS)
     scores = np.where(block == own[:, None], np.inf, scores)
@@ -62,8 +62,8 @@ def progress_arrays():
     }
 
 
-READING = data.unpack_reading(reading_arrays())
-PROGRESS = data.unpack_progress(progress_arrays())
+READING = data.unpack_text_trace(reading_arrays())
+PROGRESS = data.unpack_snapshots(progress_arrays())
 
 SETTINGS = [(32, 8), (32, 32), (128, 8)]
 

@@ -5,8 +5,9 @@ import torch
 from kernel_cases import pick
 
 from msa_kernels import index_kl
-from msa_learning.attention import loss
-from msa_learning.index import teaching
+from msa_learning.attention import index_loss
+from msa_learning.attention.selection import Budget
+from msa_learning.index.distill import distill_torch, distill_triton
 
 
 def lanes(
@@ -22,7 +23,7 @@ def lanes(
 def in_float64(index_q, index_k, q, k, selection=None, **sizes):
     """Loss and both gradients, of the same numbers."""
     index = [x.double().cpu().requires_grad_() for x in (index_q, index_k)]
-    kl = loss.index_kl(*index, q.double().cpu(), k.double().cpu(), selection, **sizes)
+    kl = index_loss.index_kl(*index, q.double().cpu(), k.double().cpu(), selection, **sizes)
     return kl.detach(), *torch.autograd.grad(kl, index)
 
 
@@ -70,14 +71,13 @@ def test_scores_far_apart_stay_finite(device):
 
 @pytest.mark.parametrize("with_values", [True, False])
 @pytest.mark.parametrize("top_k", [None, 2])
-def test_a_layers_lesson_by_kernels_is_that_in_pytorch(device, with_values, top_k):
+def test_distillation_by_kernels_is_that_in_pytorch(device, with_values, top_k):
     """What training calls on a GPU: loss, gradients, selection and attention's output."""
     index_q, index_k, q, k = lanes(70, device=device)
     v = torch.randn(k.shape, generator=torch.Generator().manual_seed(1)).to(device)
-    given = index_q, index_k, q, k, v if with_values else None, 16, top_k
-    if top_k is None:
-        given = (*given[:4], None, None, None)
-    got, want = teaching.teach_by_kernels(*given), teaching.teach_by_chunks(*given)
+    given = index_q, index_k, q, k, v if with_values and top_k else None
+    budget = Budget(16, top_k) if top_k else None
+    got, want = distill_triton(*given, budget), distill_torch(*given, budget)
     check(got[:3], [x.double().cpu() for x in want[:3]], torch.float32)
     for ours, theirs in zip(got[3:], want[3:]):
         assert (ours is None) == (theirs is None)

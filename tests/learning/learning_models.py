@@ -8,6 +8,8 @@ from msa_ref.smollm2 import SmolLM2
 
 LAYERS, WIDTH, HIDDEN_WIDTH, VOCABULARY = 3, 20, 28, 61
 NUM_HEADS, NUM_KV_HEADS, HEAD_DIM = 6, 2, 8
+# Of an index for it: what `new_branches` and `load_index` take.
+SHAPE = {"layers": LAYERS, "width": WIDTH, "num_kv_heads": NUM_KV_HEADS, "index_dim": HEAD_DIM}
 
 
 def numpy_model(seed=4):

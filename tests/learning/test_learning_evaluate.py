@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from learning_models import LAYERS, VOCABULARY, random_ids, token_sets, torch_model
+from learning_models import LAYERS, SHAPE, VOCABULARY, random_ids, token_sets, torch_model
 
-from msa_learning.corpus import data, needles
-from msa_learning.evaluate import evaluate, explorer_data, recall, records
-from msa_learning.evaluate import needle as numpy_rules
-from msa_learning.evaluate.rules import Rule, all_rules, window_scores
-from msa_learning.index import index_branch
-from msa_learning.models.smollm2 import AttentionInput, attend_dense
+from msa_learning.attention.selection import Budget
+from msa_learning.corpus import needles
+from msa_learning.corpus.tokens import held_out_texts, save_tokens
+from msa_learning.evaluate import explorer_data, make_record, measure, needle_numpy, recall
+from msa_learning.evaluate.block_scorers import Scorer, all_scorers, window_scores
+from msa_learning.index.branch import new_branches
+from msa_learning.models.smollm2 import AttentionInput, SparseAttention, attend_dense
 from msa_ref import selection
 from msa_ref.dense import attention_weights
 
@@ -24,10 +25,8 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def branches(model):
-    sizes = model.sizes
-    shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
-    return index_branch.new_branches(*shape, seed=1).requires_grad_(False)
+def branches():
+    return new_branches(**SHAPE, seed=1).requires_grad_(False)
 
 
 def random_inputs(num_queries, num_keys, seed=0):
@@ -61,10 +60,10 @@ def test_block_mass_and_recall_are_those_of_numpy(num_queries, num_keys):
 
 
 @pytest.mark.parametrize(("name", "numpy_name"), [("max", "max score"), ("bound", "min/max bound")])
-def test_rules_score_as_the_numpy_ones(name, numpy_name):
+def test_scorers_score_as_the_numpy_ones(name, numpy_name):
     inputs = random_inputs(6, 45)
-    got = all_rules(None)[name].scores(inputs, 8)
-    per_head = numpy_rules.RULES[numpy_name](inputs.q.numpy(), inputs.k.numpy(), 8)
+    got = all_scorers(None)[name].scores(inputs, 8)
+    per_head = needle_numpy.RULES[numpy_name](inputs.q.numpy(), inputs.k.numpy(), 8)
     right = per_head.reshape(2, 2, 3, 6, -1).max(axis=2)
     scale = 8**-0.5 if name == "max" else 1
     assert got[..., :5].numpy() == pytest.approx(right[..., :5] * scale, abs=1e-4)
@@ -72,20 +71,19 @@ def test_rules_score_as_the_numpy_ones(name, numpy_name):
 
 def test_mean_keys_are_scored_by_the_mean_of_the_heads():
     inputs = random_inputs(6, 45)
-    got = all_rules(None)["mean"].scores(inputs, 8)
-    per_head = numpy_rules.mean_key_scores(inputs.q.numpy(), inputs.k.numpy(), 8)
+    got = all_scorers(None)["mean"].scores(inputs, 8)
+    per_head = needle_numpy.mean_key_scores(inputs.q.numpy(), inputs.k.numpy(), 8)
     assert got.numpy() == pytest.approx(per_head.reshape(2, 2, 3, 6, -1).mean(axis=2), abs=1e-4)
 
 
 def test_the_window_takes_the_first_and_the_last_blocks():
-    chosen = Rule(window_scores).choose(random_inputs(2, 64), block_size=8, top_k=3)
+    chosen = Scorer(window_scores).select(random_inputs(2, 64), Budget(8, 3))
     assert chosen[1, 1].tolist() == [[0, 6, 7], [0, 6, 7]]
 
 
 def test_the_oracle_of_mass_recalls_everything(model, branches):
     _, texts = data_of(length=96)
-    rules = all_rules(branches)
-    rows, agreement = evaluate_small(model, rules, texts)
+    rows, agreement = measure_recall(model, all_scorers(branches), texts)
     by_method = {row["method"]: row for row in rows}
     assert by_method["mass"]["score_recall"] == [1.0] * 3
     assert by_method["mass"]["block_recall"] == [1.0] * 3
@@ -100,25 +98,25 @@ def test_the_oracle_of_mass_recalls_everything(model, branches):
 
 
 def data_of(length):
-    return data.held_out_texts(token_sets(), per_set=2, length=length)
+    return held_out_texts(token_sets(), per_set=2, length=length)
 
 
-def evaluate_small(model, rules, texts):
+def measure_recall(model, scorers, texts):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "BLOCK_SIZES", (8,))
-        patch.setattr(evaluate, "BUDGETS", (32,))
-        return evaluate.measure_recall(model, rules, texts, "cpu")
+        patch.setattr(measure, "BLOCK_SIZES", (8,))
+        patch.setattr(measure, "BUDGET_TOKENS", (32,))
+        return measure.measure_recall(model, scorers, texts, "cpu")
 
 
 def test_agreement_counts_what_two_selections_share():
-    hook = evaluate.RecallByRule({}, [])
+    hook = measure.RecallAndAgreement({}, [])
     # One sequence of 6 tokens in blocks of 1, k = 3: rows 3 to 5 choose two blocks and their own.
     first = [[0, -1, -1], [0, 1, -1], [0, 1, 2], [0, 1, 3], [0, 1, 4], [0, 1, 5]]
     second = [*first[:3], [0, 2, 3], [2, 3, 4], [0, 1, 5]]
     ids = torch.tensor([first, second])[None]
-    hook.note_agreement(ids, 6, 1, 3)
-    hook.note_agreement(ids.flip(1), 6, 1, 3)
-    (groups, layers, share, chance), (_, next_layers, *_) = hook.found["agreement", 1, 3]
+    hook.note_agreement(Budget(1, 3), ids)
+    hook.note_agreement(Budget(1, 3), ids.flip(1))
+    (groups, layers, share, chance), (_, next_layers, *_) = hook.agreement[Budget(1, 3)]
     assert groups == pytest.approx(3 / 6)
     assert layers.isnan()
     assert next_layers == pytest.approx(3 / 6)
@@ -129,9 +127,8 @@ def test_agreement_counts_what_two_selections_share():
 def test_perplexity_of_a_full_budget_is_that_of_dense(model, branches):
     _, texts = data_of(length=40)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "BLOCK_SIZES", (8,))
-        patch.setattr(evaluate, "all_settings", lambda length: [(8, 5), (8, 2)])
-        rows = list(evaluate.measure_perplexity(model, all_rules(branches), texts, "cpu"))
+        patch.setattr(measure, "all_budgets", lambda length: [Budget(8, 5), Budget(8, 2)])
+        rows = list(measure.measure_perplexity(model, all_scorers(branches), texts, "cpu"))
     assert rows[0]["method"] == "dense"
     assert rows[0]["ratio"] == 1
     assert rows[0]["interval"][0] < rows[0]["perplexity"] < rows[0]["interval"][1]
@@ -141,9 +138,9 @@ def test_perplexity_of_a_full_budget_is_that_of_dense(model, branches):
     assert all(abs(ratio - 1) > 1e-3 for ratio in small)
 
 
-def test_settings_leave_something_to_choose():
-    assert (128, 8) in evaluate.all_settings(4096)
-    assert max(size * top_k for size, top_k in evaluate.all_settings(1024)) == 512
+def test_budgets_leave_something_to_select():
+    assert Budget(128, 8) in measure.all_budgets(4096)
+    assert max(budget.tokens for budget in measure.all_budgets(1024)) == 512
 
 
 def encode(text):
@@ -181,7 +178,7 @@ def test_a_needle_is_right_when_every_answer_token_is_the_likeliest(model, branc
     tail[1, 11] = (tail[1, 11] + 1) % VOCABULARY
     ready = needles.Prefilled(model, branches, needles.Haystacks(contexts, tail, answers))
     assert ready.right(attend_dense).tolist() == [True, False, True]
-    full = evaluate.SparseByRule(all_rules(branches)["learned"], block_size=8, top_k=10)
+    full = SparseAttention(all_scorers(branches)["learned"].select, Budget(8, 10))
     assert ready.right(full).tolist() == [True, False, True]
 
 
@@ -198,17 +195,18 @@ def test_needles_by_layer_ask_with_one_layer_unlike_all_others(model, branches, 
             asked.append([attend(SimpleNamespace(layer=layer)) for layer in range(LAYERS)])
             return torch.tensor([asked[-1][2] == "mass", self.length == 4096])
 
-    def by_rule(rule, *, block_size, top_k):
-        assert (block_size, top_k) == (128, 8)
-        return lambda inputs: rule
+    def sparse(name, budget):
+        assert budget == Budget(128, 8)
+        return lambda inputs: name
 
-    monkeypatch.setattr(
-        evaluate, "all_rules", lambda _: {name: name for name in ("learned", "mass")}
-    )
-    monkeypatch.setattr(evaluate, "SparseByRule", by_rule)
-    monkeypatch.setattr(evaluate.needles, "Prefilled", Asked)
-    monkeypatch.setattr(evaluate.needles, "make_haystacks", lambda *_, **sizes: sizes)
-    rows = evaluate.needles_by_layer(model, branches, None, None, count=2)
+    def scorers(_):
+        return {name: SimpleNamespace(select=name) for name in ("learned", "mass")}
+
+    monkeypatch.setattr(measure, "all_scorers", scorers)
+    monkeypatch.setattr(measure, "SparseAttention", sparse)
+    monkeypatch.setattr(measure.needles, "Prefilled", Asked)
+    monkeypatch.setattr(measure.needles, "make_haystacks", lambda *_, **sizes: sizes)
+    rows = measure.needles_by_layer(model, branches, None, None, count=2)
     once = [["mass"] * LAYERS, ["learned"] * LAYERS]
     for layer in range(LAYERS):
         for one, other in (("learned", "mass"), ("mass", "learned")):
@@ -223,7 +221,7 @@ def test_needles_by_layer_ask_with_one_layer_unlike_all_others(model, branches, 
 
 def test_the_explorers_ranks_hold_every_budget(model, branches):
     ids = random_ids(1, 140)[0].numpy()
-    found = explorer_data.look_inside(model, branches, ids, layers=(2, 0))
+    found = explorer_data.trace_text(model, branches, ids, layers=(2, 0))
     assert found["rank"].shape == (2, 2, 140, 5)
     assert (found["rank"][:, :, 100, 3] == 0).all()
     assert (found["rank"][:, :, 100, 4] == explorer_data.IN_FUTURE).all()
@@ -240,13 +238,13 @@ def test_a_record_counts_repeated_steps_once(tmp_path):
     lines += [{"step": i, "kl": 10.0 + i} for i in range(3, 7)]
     path = tmp_path / "log.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
-    steps, recalls = records.read_log(path)
+    steps, recalls = make_record.read_log(path)
     assert [line["kl"] for line in steps] == [0, 1, 2, 13, 14, 15, 16]
     assert len(recalls) == 1
-    assert records.short_run(path, "seed1")["score_recall"] == 0.3
+    assert make_record.short_run(path, "seed1")["score_recall"] == 0.3
     many = [{"step": i, "kl": float(i % 2)} for i in range(1000)]
-    thinned = records.thin(many)
-    assert len(thinned) == records.LOG_LINES
+    thinned = make_record.thin(many)
+    assert len(thinned) == make_record.LOG_LINES
     assert thinned[-1]["step"] == 999
     assert 0.3 < thinned[5]["kl"] < 0.7
 
@@ -255,7 +253,7 @@ def test_a_record_is_made_of_what_the_runs_left(tmp_path):
     run, joint, tokens = (tmp_path / name for name in ("run", "joint", "tokens"))
     for folder in (run, joint):
         folder.mkdir()
-    data.save_tokens({"train_code": np.arange(9, dtype=np.uint16)}, tokens, {"tokenizer": "none"})
+    save_tokens({"train_code": np.arange(9, dtype=np.uint16)}, tokens, {"tokenizer": "none"})
     recalls = {"step": 0, "score_recall": [0.25, 0.75], "block_recall": [0.5, 0.5]}
     log = "\n".join(map(json.dumps, [recalls, {"step": 0, "kl": 2.0, "stage": "warm-up"}]))
     for path in (run / "log.jsonl", joint / "seed1.jsonl", joint / "cold.jsonl"):
@@ -270,8 +268,8 @@ def test_a_record_is_made_of_what_the_runs_left(tmp_path):
     for number in (0, 1):
         (run / f"index_{number}.safetensors").write_bytes(b"weights")
     about = {"gpu": "a GPU", "versions": {"torch": "2"}}
-    record = records.make_record(run, joint, tokens, about)
-    records.write_record(record, tmp_path / "learning.json")
+    record = make_record.make_record(run, joint, tokens, about)
+    make_record.write_record(record, tmp_path / "learning.json")
     read = json.loads((tmp_path / "learning.json").read_text())
     assert read["header"]["gpu"] == "a GPU"
     assert read["header"]["tokens"]["sets"]["train_code"]["tokens"] == 9
@@ -291,7 +289,7 @@ def test_a_record_is_made_of_what_the_runs_left(tmp_path):
     (joint / "seed1.jsonl").unlink()
     (joint / "cold.jsonl").unlink()
     for folder in (joint, None):
-        record = records.make_record(run, folder, tokens, about)
+        record = make_record.make_record(run, folder, tokens, about)
         assert record["joint"] == record["short_runs"] == []
         missing = ["by_layer: not run", "short_runs: not run", "joint: not run"]
         assert record["header"]["missing"][:3] == missing

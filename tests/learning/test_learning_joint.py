@@ -5,36 +5,35 @@ import json
 import numpy as np
 import pytest
 import torch
-from learning_models import HEAD_DIM, LAYERS, NUM_KV_HEADS, WIDTH, numpy_model, token_sets
+from learning_models import SHAPE, numpy_model, token_sets
 
-from msa_learning.corpus import data
-from msa_learning.index import index_branch
+from msa_learning.attention.selection import Budget
+from msa_learning.corpus.tokens import held_out_texts
+from msa_learning.evaluate.make_record import JOINT_RUNS
+from msa_learning.index.branch import new_branches
+from msa_learning.index.storage import save_index
 from msa_learning.models.smollm2 import SmolLM2, attend_dense, lm_losses
 from msa_learning.train import joint
-
-SHAPE = {"layers": LAYERS, "width": WIDTH, "num_kv_heads": NUM_KV_HEADS, "index_dim": HEAD_DIM}
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    for name, value in {"LENGTH": 48, "BATCH": 2, "BLOCK_SIZE": 8, "TOP_K": 3}.items():
+    for name, value in {"LENGTH": 48, "BATCH": 2, "BUDGET": Budget(8, 3)}.items():
         monkeypatch.setattr(joint, name, value)
-    load = index_branch.load_index
-    monkeypatch.setattr(joint.index_branch, "load_index", lambda paths: load(paths, **SHAPE))
 
 
 @pytest.fixture
-def paths(tmp_path):
-    files = [tmp_path / f"index_{number}.safetensors" for number in (0, 1)]
-    index_branch.save_index(index_branch.new_branches(*SHAPE.values(), seed=5), files)
-    return files
+def index(tmp_path):
+    save_index(new_branches(*SHAPE.values(), seed=5), tmp_path, step=1)
+    return tmp_path
 
 
-def test_every_run_starts_alike_and_learns(paths, tmp_path):
+def test_every_run_starts_alike_and_learns(index, tmp_path):
     out = tmp_path / "joint.json"
     names = ["dense", "msa", "no warm-up"]
+    assert set(names) < set(JOINT_RUNS)
     sizes = {"steps": 12, "names": names, "out": out, "device": "cpu"}
-    joint.run_all(numpy_model(), token_sets(), paths, **sizes)
+    joint.run_all(numpy_model(), token_sets(), index, **sizes)
     dense, msa, cold = json.loads(out.read_text())
     assert [run["run"] for run in (dense, msa, cold)] == names
     for run in (dense, msa, cold):
@@ -50,7 +49,7 @@ def test_every_run_starts_alike_and_learns(paths, tmp_path):
 
 def test_losses_of_texts_are_those_of_each_text_alone():
     model = SmolLM2.from_gguf(numpy_model())
-    _, texts = data.held_out_texts(token_sets(), per_set=2, length=48)
+    _, texts = held_out_texts(token_sets(), per_set=2, length=48)
     ids = torch.from_numpy(texts)
     with torch.no_grad():
         together = lm_losses(model, ids, attend_dense)

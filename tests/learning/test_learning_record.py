@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from msa_learning.evaluate import records
-from msa_learning.index import index_branch
-from msa_learning.train import joint
+from msa_learning.evaluate.make_record import JOINT_RUNS, LOG_LINES, SHORT_RUNS
+from msa_learning.index.branch import new_branches
+from msa_learning.index.storage import SHIPPED, load_index
 from msa_ref import data
 
 ROOT = Path(__file__).parents[2]
@@ -30,17 +30,15 @@ def only(rows, **wanted):
     return row
 
 
-@pytest.mark.parametrize(
-    "name", [*index_branch.FILES, "smollm2_explorer.npz", "smollm2_learning.npz"]
-)
+@pytest.mark.parametrize("name", [*SHIPPED, "smollm2_explorer.npz", "smollm2_learning.npz"])
 def test_a_shipped_file_is_small(name):
     assert 0 < (DATA / name).stat().st_size < MAX_BYTES
 
 
 def test_the_shipped_index_is_whole_and_trained():
-    branches = index_branch.load_index()
+    branches = load_index()
     assert len(branches) == 30
-    untrained = index_branch.new_branches(30, 576, 3, 64, seed=0)
+    untrained = new_branches(30, 576, 3, 64, seed=0)
     for trained, new in zip(branches, untrained):
         assert (trained.q_proj.weight.shape, trained.k_proj.weight.shape) == ((192, 576), (64, 576))
         # What was drawn for the start is gone: nothing correlates with it any more.
@@ -52,7 +50,7 @@ def test_the_shipped_index_is_whole_and_trained():
 def test_the_record_is_of_the_shipped_index(record):
     header = record["header"]
     layers = []
-    for name in index_branch.FILES:
+    for name in SHIPPED:
         recorded = header["index"][name.removeprefix("smollm2_")]
         assert hashlib.sha256((DATA / name).read_bytes()).hexdigest() == recorded
         with safe_open(DATA / name, framework="pt") as file:
@@ -75,7 +73,7 @@ def test_the_records_header_agrees_with_its_rows(record):
     assert steps == sorted(set(steps))
     assert steps[-1] == run["steps"] - 1
     first_sparse = steps[stages.index("sparse")]
-    a_line = run["steps"] / records.LOG_LINES
+    a_line = run["steps"] / LOG_LINES
     assert first_sparse == pytest.approx(run["steps"] * run["warm_up_share"], abs=a_line)
 
 
@@ -84,8 +82,8 @@ def test_the_record_says_what_it_lacks(record):
     for part in ("short_runs", "joint"):
         assert (f"{part}: not run" in lacking) == (record[part] == [])
     for part, key, wanted in (
-        ("joint", "run", joint.RUNS),
-        ("short_runs", "name", records.SHORT_RUNS),
+        ("joint", "run", JOINT_RUNS),
+        ("short_runs", "name", SHORT_RUNS),
     ):
         there = {row[key] for row in record[part]}
         assert there <= set(wanted)

@@ -8,7 +8,7 @@ import torch
 from learning_models import (
     HEAD_DIM,
     LAYERS,
-    NUM_KV_HEADS,
+    SHAPE,
     VOCABULARY,
     WIDTH,
     numpy_model,
@@ -17,14 +17,14 @@ from learning_models import (
 )
 from safetensors.torch import load_file, save_file
 
+from msa_learning.attention.selection import Budget
 from msa_learning.corpus import needles
-from msa_learning.evaluate import evaluate
-from msa_learning.evaluate.rules import all_rules
-from msa_learning.index import index_branch
-from msa_learning.models.smollm2 import Cache, SmolLM2, SparseAttention, attend_dense, index_lanes
+from msa_learning.documentation import documentation_topics
+from msa_learning.evaluate.block_scorers import all_scorers
+from msa_learning.index.branch import IndexBranch, index_qk, index_selector, new_branches
+from msa_learning.index.storage import FILES, load_index, save_index
+from msa_learning.models.smollm2 import Cache, SmolLM2, SparseAttention, attend_dense
 from msa_ref import data, smollm2
-
-SHAPE = {"layers": LAYERS, "width": WIDTH, "num_kv_heads": NUM_KV_HEADS, "index_dim": HEAD_DIM}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def branches():
-    return index_branch.new_branches(*SHAPE.values(), seed=3).requires_grad_(False)
+    return new_branches(**SHAPE, seed=3).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,13 @@ def test_it_is_the_numpy_model(model):
     assert model.logits(hidden[0]).numpy() == pytest.approx(right, abs=1e-3)
 
 
+def sparse(branches, top_k):
+    return SparseAttention(index_selector(branches), Budget(8, top_k))
+
+
 def test_a_cache_changes_nothing(model, branches):
     ids = random_ids(2, 41)
-    for attend in (attend_dense, SparseAttention(branches, block_size=8, top_k=3)):
+    for attend in (attend_dense, sparse(branches, top_k=3)):
         whole, cache = model(ids, attend), Cache(41)
         parts = [model(part, attend, cache) for part in ids.split([17, 1, 23], dim=1)]
         assert torch.cat(parts, dim=1).numpy() == pytest.approx(whole.numpy(), abs=1e-4)
@@ -69,8 +73,8 @@ def test_a_cache_changes_nothing(model, branches):
 def test_a_full_budget_is_dense_and_a_small_one_is_not(model, branches):
     ids = random_ids(1, 45)
     dense = model(ids).numpy()
-    full = SparseAttention(branches, block_size=8, top_k=6)
-    small = SparseAttention(branches, block_size=8, top_k=2)
+    full = sparse(branches, top_k=6)
+    small = sparse(branches, top_k=2)
     assert model(ids, full).numpy() == pytest.approx(dense, abs=1e-4)
     got = model(ids, small).numpy()
     assert got[:, :16] == pytest.approx(dense[:, :16], abs=1e-4)
@@ -80,7 +84,7 @@ def test_a_full_budget_is_dense_and_a_small_one_is_not(model, branches):
 def test_the_index_sees_the_input_of_the_q_projection(model):
     """A branch with the layer's own weights, norms undone, gives the layer's own q and k."""
     sizes, seen = model.sizes, []
-    branch = index_branch.IndexBranch(WIDTH, sizes.num_heads, HEAD_DIM)
+    branch = IndexBranch(WIDTH, sizes.num_heads, HEAD_DIM)
     branch.q_norm = branch.k_norm = torch.nn.Identity()
 
     def attend(inputs):
@@ -103,7 +107,7 @@ def test_only_without_detach_does_the_index_reach_the_trunk(branches):
         reached = []
 
         def attend(inputs, detach=detach, reached=reached):
-            index_q, _ = index_lanes(branches, inputs, detach=detach)
+            index_q, _ = index_qk(branches, inputs, detach=detach)
             reached.append(index_q.requires_grad)
             return attend_dense(inputs)
 
@@ -136,7 +140,7 @@ def test_a_full_cache_refuses_and_stays(model):
 
 
 def test_the_same_seed_makes_the_same_branches():
-    one, same, other = (index_branch.new_branches(*SHAPE.values(), seed=s) for s in (5, 5, 6))
+    one, same, other = (new_branches(**SHAPE, seed=s) for s in (5, 5, 6))
     weight = one[2].q_proj.weight
     assert torch.equal(weight, same[2].q_proj.weight)
     assert not torch.equal(weight, other[2].q_proj.weight)
@@ -144,46 +148,69 @@ def test_the_same_seed_makes_the_same_branches():
 
 
 @pytest.fixture
-def files(branches, tmp_path):
-    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
-    index_branch.save_index(branches, paths)
-    return paths
+def folder(branches, tmp_path):
+    save_index(branches, tmp_path, step=7)
+    return tmp_path
 
 
-def test_an_index_comes_back_from_its_files(branches, files):
-    loaded = index_branch.load_index(files, **SHAPE)
+def test_an_index_comes_back_from_its_files(branches, folder):
+    loaded = load_index(folder, **SHAPE)
     for one, other in zip(branches.parameters(), loaded.parameters()):
         assert other.dtype == torch.float32
         assert torch.equal(one.half().float(), other)
-    assert "layers.1.q_proj.weight" in load_file(files[0])
-    assert list(load_file(files[1])) == [n for n in load_file(files[1]) if "layers.2." in n]
+    first, second = (load_file(folder / name) for name in FILES)
+    assert "layers.1.q_proj.weight" in first
+    assert all(name.startswith("layers.2.") for name in second)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
 
 
-def test_bad_index_files_are_refused(branches, files, tmp_path):
-    cut = tmp_path / "cut.safetensors"
-    cut.write_bytes(files[0].read_bytes()[:-7])
-    with pytest.raises(ValueError, match=r"cut.safetensors: got no whole safetensors file"):
-        index_branch.load_index([cut, files[1]], **SHAPE)
-    foreign = tmp_path / "foreign.safetensors"
-    save_file(load_file(files[0]), foreign, {"format": "pt"})
-    with pytest.raises(ValueError, match=r"foreign.safetensors: got pt of no model, takes msa_ref"):
-        index_branch.load_index([foreign, files[1]], **SHAPE)
-    with pytest.raises(FileNotFoundError, match=r"none.safetensors: no such file"):
-        index_branch.load_index([tmp_path / "none.safetensors"], **SHAPE)
-    with pytest.raises(
-        ValueError, match=r"got none with layers.2.k_norm.weight, takes files of all"
-    ):
-        index_branch.load_index(files[:1], **SHAPE)
+def test_a_cut_foreign_or_missing_index_file_is_refused(folder):
+    first, whole = folder / FILES[0], (folder / FILES[0]).read_bytes()
+    first.write_bytes(whole[:-7])
+    with pytest.raises(ValueError, match=r"index_0.safetensors: got no whole safetensors file"):
+        load_index(folder, **SHAPE)
+    save_file({"x": torch.zeros(2)}, first, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"index_0.safetensors: got pt of no model, takes msa_ref"):
+        load_index(folder, **SHAPE)
+    first.unlink()
+    with pytest.raises(FileNotFoundError, match=r"index_0.safetensors: no such file"):
+        load_index(folder, **SHAPE)
+
+
+def test_an_index_of_another_shape_is_refused(branches, folder):
     with pytest.raises(ValueError, match=r"of shape \(16, 20\), takes shape \(24, 20\)"):
-        index_branch.load_index(files, **SHAPE | {"num_kv_heads": 3})
+        load_index(folder, **SHAPE | {"num_kv_heads": 3})
     with pytest.raises(ValueError, match=r"layers.2.*takes no such tensor"):
-        index_branch.load_index(files, **SHAPE | {"layers": 2})
+        load_index(folder, **SHAPE | {"layers": 2})
+    with pytest.raises(ValueError, match=r"got none with layers.3.k_norm.weight, takes files of"):
+        load_index(folder, **SHAPE | {"layers": 4})
     with torch.no_grad():
         branches[0].q_norm.weight[0] = torch.inf
-    index_branch.save_index(branches, files)
+    save_index(branches, folder, step=7)
     branches[0].q_norm.weight[0] = 0
     with pytest.raises(ValueError, match=r"numbers in layers.0.q_norm.weight that are not finite"):
-        index_branch.load_index(files, **SHAPE)
+        load_index(folder, **SHAPE)
+
+
+def test_index_files_of_two_steps_do_not_load_together(branches, folder):
+    first = (folder / FILES[0]).read_bytes()
+    save_index(branches, folder, step=8)
+    load_index(folder, **SHAPE)
+    (folder / FILES[0]).write_bytes(first)
+    with pytest.raises(ValueError, match=r"got index files of steps \['7', '8'\]"):
+        load_index(folder, **SHAPE)
+
+
+def test_an_index_file_with_a_flipped_bit_is_refused(folder):
+    first = folder / FILES[0]
+    whole = first.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in [*range(0, 8 * 400, 37), *rng.integers(8 * len(whole), size=100)]:
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        first.write_bytes(flipped)
+        with pytest.raises(ValueError, match=r"index_0\.safetensors: got"):
+            load_index(folder, **SHAPE)
 
 
 def test_the_real_model_is_the_numpy_one(real):
@@ -196,9 +223,7 @@ def test_the_real_model_is_the_numpy_one(real):
 @pytest.fixture(scope="module")
 def topics(real):
     """Tokens of the beginning of Python's documentation topics; another Python may word them so."""
-    import pydoc_data.topics
-
-    text = "\n\n".join(pydoc_data.topics.topics.values())[:12_000]
+    text = "\n\n".join(documentation_topics().values())[:12_000]
     return real[0].encode(text, at_least=2048)
 
 
@@ -215,11 +240,11 @@ def test_the_real_model_reads_the_documentation(real, topics):
 def test_the_real_model_finds_a_needle(real, topics):
     """Beyond 2,048 tokens: densely, and on the 8 blocks of 128 with the highest scores."""
     source, model = real
-    branches = index_branch.load_index().requires_grad_(False)
+    branches = load_index().requires_grad_(False)
     hay = needles.make_haystacks(source.encode, topics, length=2200, count=1)
     ready = needles.Prefilled(model, branches, hay)
     assert ready.right(attend_dense).all()
-    best = evaluate.SparseByRule(all_rules(branches)["max"], block_size=128, top_k=8)
+    best = SparseAttention(all_scorers(branches)["max"].select, Budget(128, 8))
     assert ready.right(best).all()
-    last = evaluate.SparseByRule(all_rules(branches)["window"], block_size=128, top_k=2)
+    last = SparseAttention(all_scorers(branches)["window"].select, Budget(128, 2))
     assert not ready.right(last).any()

@@ -6,15 +6,24 @@ import json
 import numpy as np
 import pytest
 import torch
-from learning_models import LAYERS, random_ids, token_sets, torch_model
+from learning_models import LAYERS, SHAPE, random_ids, token_sets, torch_model
 
-from msa_learning.attention.loss import index_kl
-from msa_learning.index import index_branch
-from msa_learning.index.learners import JointLearning, SparseLearning, WarmUp
-from msa_learning.index.start import start_from_model
-from msa_learning.models.smollm2 import SparseAttention, attend_dense, index_lanes
-from msa_learning.train import checkpoints, snapshots, train
-from msa_learning.train.training import CONFIGS, Training, cost_of_exchange
+from msa_learning.attention.index_loss import index_kl
+from msa_learning.attention.selection import Budget
+from msa_learning.evaluate.make_record import read_log
+from msa_learning.index import branch
+from msa_learning.index.branch import index_qk, index_selector
+from msa_learning.index.distilling_attention import (
+    DenseDistillation,
+    JointDistillation,
+    SparseDistillation,
+)
+from msa_learning.index.init_from_heads import init_from_heads
+from msa_learning.index.storage import load_index
+from msa_learning.models.smollm2 import SparseAttention, attend_dense
+from msa_learning.train import checkpoints, run, snapshots
+from msa_learning.train.schedule import CONFIGS, schedule
+from msa_learning.train.training import Training, swap_costs
 
 TINY = dataclasses.replace(
     CONFIGS["smoke"],
@@ -25,10 +34,10 @@ TINY = dataclasses.replace(
     recall_length=128,
     recall_block=8,
     recall_top_k=4,
-    keeping_batches=2,
+    choosing_batches=2,
     learning_rate=3e-2,
 )
-SMALL = {"block_size": 8, "top_k": 3}
+SMALL = Budget(block_size=8, top_k=3)
 
 
 @pytest.fixture
@@ -46,10 +55,8 @@ def new_training(model, *, steps, seed=0, config=TINY):
     return Training(model, token_sets(), config, seed=seed, steps=steps)
 
 
-def new_branches(model, seed=2):
-    sizes = model.sizes
-    shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
-    return index_branch.new_branches(*shape, seed=seed)
+def new_branches(seed=2):
+    return branch.new_branches(**SHAPE, seed=seed)
 
 
 def gradients(branches):
@@ -57,11 +64,11 @@ def gradients(branches):
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_a_learner_is_its_attention_and_leaves_each_layers_own_gradient(model, sparse):
+def test_distillation_is_its_attention_and_leaves_each_layers_own_gradient(model, sparse):
     """Same output as the attention alone; gradients as from each layer's loss by itself."""
-    branches, ids = new_branches(model), random_ids(2, 40)
-    attend = SparseAttention(branches, **SMALL) if sparse else attend_dense
-    learner = SparseLearning(branches, **SMALL) if sparse else WarmUp(branches)
+    branches, ids = new_branches(), random_ids(2, 40)
+    attend = SparseAttention(index_selector(branches), SMALL) if sparse else attend_dense
+    learner = SparseDistillation(branches, SMALL) if sparse else DenseDistillation(branches)
     inputs = []
 
     def look(seen):
@@ -75,10 +82,10 @@ def test_a_learner_is_its_attention_and_leaves_each_layers_own_gradient(model, s
     got, losses = gradients(branches), learner.losses
     branches.zero_grad()
     for seen, loss in zip(inputs, losses):
-        index_q, index_k = index_lanes(branches, seen)
+        index_q, index_k = index_qk(branches, seen)
         selection = None
         if sparse:
-            selection = learner_selection(index_q, index_k)
+            selection = index_selector(branches)(seen, SMALL)
         alone = index_kl(index_q, index_k, seen.q, seen.k, selection, block_size=8)
         assert alone.item() == pytest.approx(loss.item(), abs=1e-5)
         alone.backward()
@@ -88,8 +95,8 @@ def test_a_learner_is_its_attention_and_leaves_each_layers_own_gradient(model, s
 
 
 def test_indices_that_warm_up_side_by_side_learn_as_if_alone(model):
-    one, other, ids = new_branches(model), new_branches(model, seed=7), random_ids(2, 40)
-    learners = WarmUp(one, other), WarmUp(one), WarmUp(other)
+    one, other, ids = new_branches(), new_branches(seed=7), random_ids(2, 40)
+    learners = DenseDistillation(one, other), DenseDistillation(one), DenseDistillation(other)
     found = []
     for learner in learners:
         one.zero_grad()
@@ -103,47 +110,43 @@ def test_indices_that_warm_up_side_by_side_learn_as_if_alone(model):
     assert torch.equal(torch.stack(learners[0].losses), torch.stack(learners[1].losses))
 
 
-def test_an_index_that_is_led_moves_its_other_queries_alone(model):
+def test_an_anchored_index_moves_its_other_queries_alone(model):
     training = new_training(model, steps=8)
-    start = {name: tensor.clone() for name, tensor in training.led.state_dict().items()}
+    start = {name: tensor.clone() for name, tensor in training.anchored.state_dict().items()}
     ids = training.draw(np.random.default_rng([0]), min(TINY.lengths))
-    leaders = start_from_model(new_branches(model), model, torch.from_numpy(ids))
+    anchors = init_from_heads(new_branches(), model, torch.from_numpy(ids))
     for _ in range(8):
         training.take_step()
-    for name, tensor in training.led.state_dict().items():
+    for name, tensor in training.anchored.state_dict().items():
         layer, where = int(name.split(".")[0]), name.split(".", 1)[1]
         if where != "q_proj.weight":
             assert torch.equal(tensor, start[name])
             continue
         moved = (tensor != start[name]).unflatten(0, (2, -1)).flatten(1).any(dim=1)
-        assert moved.tolist() == [group != leaders[layer] for group in range(2)]
+        assert moved.tolist() == [group != anchors[layer] for group in range(2)]
 
 
-def test_a_step_starts_from_no_gradient_in_either_index(model, monkeypatch):
-    monkeypatch.setattr(Training, "learning_rate", lambda self: 0.0)
-    training, found = new_training(model, steps=8), []
+def test_a_step_starts_from_no_gradient_in_either_index(model):
+    config = dataclasses.replace(TINY, learning_rate=0.0)
+    training, found = new_training(model, steps=8, config=config), []
     for _ in range(2):
         training.step = 0
         training.take_step()
-        indices = (*training.branches.parameters(), *training.led.parameters())
+        indices = (*training.branches.parameters(), *training.anchored.parameters())
         found.append([p.grad.clone() for p in indices if p.requires_grad])
     assert all(map(torch.equal, *found))
     assert all(gradient.any() for gradient in found[0])
 
 
-def learner_selection(index_q, index_k):
-    from msa_learning.attention.select import select_blocks
-
-    return select_blocks(index_q, index_k, **SMALL)
-
-
 @pytest.mark.parametrize("sparse", [False, True])
-def test_a_trunk_in_bf16_teaches_nearly_the_same(sparse):
+def test_a_trunk_in_bf16_distils_nearly_the_same(sparse):
     """As on a GPU: trunk in bf16, branches and loss in float32."""
     ids, losses, found = random_ids(2, 40), [], []
     for model in (torch_model(), torch_model().bfloat16()):
-        branches = new_branches(model)
-        learner = SparseLearning(branches, block_size=8, top_k=4) if sparse else WarmUp(branches)
+        branches = new_branches()
+        learner = DenseDistillation(branches)
+        if sparse:
+            learner = SparseDistillation(branches, Budget(8, 4))
         with torch.no_grad():
             assert model(ids, learner).dtype == model.token_embd.weight.dtype
         losses.append(torch.stack(learner.losses))
@@ -156,8 +159,8 @@ def test_a_trunk_in_bf16_teaches_nearly_the_same(sparse):
 def test_a_trunk_that_learns_in_bf16_gets_its_gradients(model):
     """As on a GPU: weights in float32, products in bf16 by autocast."""
     model.requires_grad_(True)
-    branches, ids = new_branches(model), random_ids(1, 40)
-    learner = JointLearning(branches, detach=True, **SMALL)
+    branches, ids = new_branches(), random_ids(1, 40)
+    learner = JointDistillation(branches, SMALL, detach=True)
     with torch.autocast("cpu", torch.bfloat16):
         logits = model.logits(model(ids, learner))
     assert logits.dtype == torch.bfloat16
@@ -173,8 +176,8 @@ def test_a_trunk_that_learns_in_bf16_gets_its_gradients(model):
 def test_losses_reach_their_own_weights_alone(model, detach):
     """LM loss: no gradient for the index. KL: none for the trunk, unless nothing is detached."""
     model.requires_grad_(True)
-    branches, ids = new_branches(model), random_ids(1, 40)
-    learner = JointLearning(branches, detach=detach, **SMALL)
+    branches, ids = new_branches(), random_ids(1, 40)
+    learner = JointDistillation(branches, SMALL, detach=detach)
     logits = model.logits(model(ids, learner))
     torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:]).backward(retain_graph=True)
     assert all(parameter.grad is None for parameter in branches.parameters())
@@ -206,12 +209,8 @@ def test_an_index_that_starts_from_the_model_is_ahead_and_learns(model):
     assert np.mean(losses[-6:]) < 0.9 * np.mean(losses[:6])
 
 
-def test_the_stages_and_rates_of_a_run(model):
-    training = new_training(model, steps=200)
-    seen = []
-    for training.step in range(200):
-        seen.append((training.stage(), training.learning_rate()))
-    stages, rates = zip(*seen)
+def test_the_stages_and_rates_of_a_run():
+    stages, rates, lengths, block_sizes = zip(*(schedule(TINY, 200, step) for step in range(200)))
     assert stages == ("warm-up",) * 180 + ("sparse",) * 20
     assert rates[0] == pytest.approx(TINY.learning_rate / 20)
     assert rates[30] == TINY.learning_rate
@@ -219,55 +218,57 @@ def test_the_stages_and_rates_of_a_run(model):
     assert rates[72] == TINY.learning_rate
     assert 0 < rates[179] < rates[120] < rates[74] < TINY.learning_rate
     assert 0 < rates[199] < 0.1 * TINY.sparse_learning_rate
+    assert lengths == TINY.lengths * 100
+    assert block_sizes == (None,) * 180 + TINY.block_sizes * 10
 
 
-def test_the_cost_of_an_exchange_is_the_loss_it_adds_to_the_sparse_model(model):
-    others, branches, texts = new_branches(model), new_branches(model, seed=7), random_ids(3, 128)
-    batches, sizes = list(texts.numpy()[:, None]), {"block_size": 8, "top_k": 3}
-    costs = cost_of_exchange(model, branches, others, batches, **sizes)
+def test_a_swap_costs_the_loss_that_it_adds_to_the_sparse_model(model):
+    others, branches, texts = new_branches(), new_branches(seed=7), random_ids(3, 128)
+    batches = list(texts.numpy()[:, None])
+    costs = swap_costs(model, branches, others, batches, SMALL)
     losses = []
     for layer in (None, *range(LAYERS)):
         mixed = [others[n] if n == layer else branches[n] for n in range(LAYERS)]
         with torch.no_grad():
-            hidden = model(texts, SparseAttention(mixed, **sizes))
+            hidden = model(texts, SparseAttention(index_selector(mixed), SMALL))
             logits = model.logits(hidden)[:, :-1].flatten(0, 1)
         losses.append(torch.nn.functional.cross_entropy(logits, texts[:, 1:].flatten()).item())
     assert costs == pytest.approx([loss - losses[0] for loss in losses[1:]], abs=1e-5)
     assert max(map(abs, costs)) > 1e-4
-    everything = cost_of_exchange(model, branches, others, batches, block_size=8, top_k=16)
+    everything = swap_costs(model, branches, others, batches, Budget(8, 16))
     assert max(map(abs, everything)) < 1e-5
 
 
 @pytest.fixture
 def judged(monkeypatch):
-    """Costs as given in the place of measured ones, and what they were asked about."""
+    """Given costs instead of measured ones; the arguments of every call."""
     asked = []
 
-    def measured(model, branches, others, batches, **sizes):
-        asked.append((list(branches), list(others), batches, sizes))
+    def measured(model, branches, others, batches, budget):
+        asked.append((list(branches), list(others), batches, budget))
         return [-0.1, 0.1, -0.0004]
 
-    monkeypatch.setattr("msa_learning.train.training.cost_of_exchange", measured)
+    monkeypatch.setattr("msa_learning.train.training.swap_costs", measured)
     return asked
 
 
-def test_a_layer_keeps_the_led_index_where_that_saves_the_model_enough(model, judged):
+def test_a_layer_adopts_the_anchored_index_where_that_saves_the_model_enough(model, judged):
     training = new_training(model, steps=3)
-    training.keep_better()
-    ((branches, led, batches, sizes),) = judged
-    assert all(ours is theirs for ours, theirs in zip(led, training.led))
+    training.choose_per_layer()
+    ((branches, anchored, batches, budget),) = judged
+    assert all(ours is theirs for ours, theirs in zip(anchored, training.anchored))
     assert [b is kept for b, kept in zip(branches, training.branches)] == [False, True, True]
-    assert training.branches[0] is training.led[0]
-    assert training.led_layers() == [0]
+    assert training.branches[0] is training.anchored[0]
+    assert training.anchored_layers() == [0]
     assert training.costs == [-0.1, 0.1, -0.0004]
     assert np.concatenate(batches).shape == (2, 128)
-    assert sizes == {"block_size": TINY.recall_block, "top_k": TINY.recall_top_k}
+    assert budget == Budget(TINY.recall_block, TINY.recall_top_k)
 
 
-def test_a_led_layer_stays_led_in_the_sparse_stage(model, judged):
+def test_an_anchored_layer_stays_anchored_in_the_sparse_stage(model, judged):
     training = new_training(model, steps=20)
     training.step = training.warm_up_steps
-    training.keep_better()
+    training.choose_per_layer()
     start = {name: tensor.clone() for name, tensor in training.branches.state_dict().items()}
     training.take_step()
     end = training.branches.state_dict()
@@ -275,23 +276,27 @@ def test_a_led_layer_stays_led_in_the_sparse_stage(model, judged):
     assert still == {"0.k_proj.weight", "0.k_norm.weight", "0.q_norm.weight"}
 
 
-def test_a_random_start_has_no_led_index(model):
+def test_a_random_start_has_no_anchored_index(model):
     training = new_training(model, steps=2, config=dataclasses.replace(TINY, start="random"))
     training.take_step()
-    training.keep_better()
-    assert training.costs == training.led_layers() == []
+    training.choose_per_layer()
+    assert training.costs == training.anchored_layers() == []
 
 
-def read_log(folder):
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return {line["step"]: line["kl"] for line in lines if "kl" in line}, lines
+def losses_of(folder):
+    steps, _ = read_log(folder / run.LOG)
+    return {line["step"]: line["kl"] for line in steps}
+
+
+def log_lines(folder):
+    return [json.loads(line) for line in (folder / run.LOG).read_text().splitlines()]
 
 
 @pytest.mark.parametrize("last", [5, 6])
 def test_a_killed_run_goes_on_to_the_same_end(model, tmp_path, monkeypatch, judged, last):
     """Killed before the layers are judged, after step 6 of 7, or after."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train.run(new_training(model, steps=7), whole)
+    run.run(new_training(model, steps=7), whole)
     step = Training.take_step
 
     def take_step(self):
@@ -302,52 +307,46 @@ def test_a_killed_run_goes_on_to_the_same_end(model, tmp_path, monkeypatch, judg
     with monkeypatch.context() as patch:
         patch.setattr(Training, "take_step", take_step)
         with pytest.raises(KeyboardInterrupt):
-            train.run(new_training(model, steps=7), killed)
+            run.run(new_training(model, steps=7), killed)
     stored = last // 2 * 2
     assert checkpoints.latest(killed).name == f"step_00000{stored}.pt"
-    train.run(new_training(model, steps=7), killed)
+    run.run(new_training(model, steps=7), killed)
     assert len(judged) == 2
-    losses, lines = read_log(killed)
-    right, _ = read_log(whole)
-    assert losses == pytest.approx(right, abs=1e-6)
-    again = [line for line in lines if line.get("step") == stored and "kl" in line]
+    assert losses_of(killed) == pytest.approx(losses_of(whole), abs=1e-6)
+    again = [line for line in log_lines(killed) if line["step"] == stored and "kl" in line]
     assert len(again) == 1 + last - stored
     abouts = [json.loads((folder / "run.json").read_text()) for folder in (whole, killed)]
     for about in abouts:
         assert (about["led_cost"], about["led_layers"]) == ([-0.1, 0.1, -0.0004], [0])
-    sizes = {"layers": LAYERS, "width": 20, "num_kv_heads": 2, "index_dim": 8}
-    one, other = (
-        index_branch.load_index([folder / f"index_{n}.safetensors" for n in (0, 1)], **sizes)
-        for folder in (whole, killed)
-    )
+    one, other = (load_index(folder, **SHAPE) for folder in (whole, killed))
     for a, b in zip(one.parameters(), other.parameters()):
         assert torch.allclose(a, b, atol=1e-4)
 
 
 def test_a_run_by_minutes_goes_on_with_the_steps_it_planned(model, tmp_path):
     assert checkpoints.planned_steps(tmp_path) is None
-    train.run(new_training(model, steps=3), tmp_path)
+    run.run(new_training(model, steps=3), tmp_path)
     assert checkpoints.planned_steps(tmp_path) == 3
 
 
 def test_another_seed_is_another_run(model, tmp_path):
-    train.run(new_training(model, steps=3), tmp_path / "a")
-    train.run(new_training(model, steps=3, seed=1), tmp_path / "b")
-    assert read_log(tmp_path / "a")[0] != read_log(tmp_path / "b")[0]
+    run.run(new_training(model, steps=3), tmp_path / "a")
+    run.run(new_training(model, steps=3, seed=1), tmp_path / "b")
+    assert losses_of(tmp_path / "a") != losses_of(tmp_path / "b")
 
 
 def test_a_checkpoint_of_another_run_is_refused(model, tmp_path):
-    train.run(new_training(model, steps=2), tmp_path)
+    run.run(new_training(model, steps=2), tmp_path)
     with pytest.raises(ValueError, match="got a run with seed 0, takes one with 3"):
-        train.run(new_training(model, steps=2, seed=3), tmp_path)
+        run.run(new_training(model, steps=2, seed=3), tmp_path)
     with pytest.raises(ValueError, match="got a run with steps 2, takes one with 9"):
-        train.run(new_training(model, steps=9), tmp_path)
+        run.run(new_training(model, steps=9), tmp_path)
 
 
-def test_a_checkpoint_without_led_branches_is_refused(model, tmp_path):
+def test_a_checkpoint_without_anchored_branches_is_refused(model, tmp_path):
     """As runs left them before there were any."""
     training = new_training(model, steps=4)
-    old = {name: value for name, value in training.state().items() if name != "led"}
+    old = {name: value for name, value in training.state().items() if name != "anchored"}
     path = checkpoints.save(tmp_path, 2, old | {"step": 2})
     with pytest.raises(ValueError, match=r"step_000002\.pt: got one of another version; train"):
         training.resume(path)
@@ -361,7 +360,7 @@ def test_half_a_checkpoint_is_never_picked_up(tmp_path, monkeypatch):
         raise OSError("no more power")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.os, "replace", power_cut)
+        patch.setattr("msa_learning.whole_files.os.replace", power_cut)
         with pytest.raises(OSError, match="no more power"):
             checkpoints.save(tmp_path, 4, {"config": {"seed": 0}})
     assert checkpoints.latest(tmp_path).name == "step_000002.pt"
@@ -375,19 +374,19 @@ def test_a_cut_or_foreign_checkpoint_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(ValueError, match=r"step_000001\.pt: got no whole checkpoint"):
         checkpoints.load(path, config={}, device="cpu")
-    torch.save({"weight": torch.zeros(5)}, path)
-    with pytest.raises(ValueError, match="got no whole checkpoint of this training"):
+    checkpoints.save(tmp_path, 1, {"weight": torch.zeros(5)})
+    with pytest.raises(ValueError, match="got no checkpoint of this training"):
         checkpoints.load(path, config={}, device="cpu")
 
 
 def test_minutes_become_steps(model):
-    steps = train.steps_within(0.2, model, token_sets(), TINY, 0)
-    assert steps > train.steps_within(0.02, model, token_sets(), TINY, 0) >= 1
+    steps = run.steps_within(0.2, model, token_sets(), TINY, 0)
+    assert steps > run.steps_within(0.02, model, token_sets(), TINY, 0) >= 1
 
 
 def test_snapshots_hold_what_was_selected(model, tmp_path):
     training = new_training(model, steps=5)
-    train.run(training, tmp_path)
+    run.run(training, tmp_path)
     with np.load(tmp_path / "snapshots.npz") as file:
         stored = {name: file[name] for name in file}
     assert stored["steps"].tolist() == [0, 3, 5]

@@ -48,7 +48,8 @@ MODULE_NAMES = MODULES.union(*(module_names(module_tree(name)) for name in MODUL
 def find(dotted):
     """The function or method that `msa_ref.module.name` or `msa_ref.module.Class.name` names.
 
-    Below msa_learning a module's room stands before it: `msa_learning.attention.loss.teacher`.
+    Below msa_learning a module's folder stands before it, as in
+    `msa_learning.attention.index_loss.index_kl`.
     """
     package, module, *names = dotted.split(".")
     path = PACKAGE / f"{module}.py"

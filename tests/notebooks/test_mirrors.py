@@ -134,8 +134,8 @@ def test_a_mirror_of_nothing_is_refused(dotted):
 
 
 def test_a_piece_of_learning_is_found_by_its_dotted_name():
-    found = mirrors.find("msa_learning.attention.loss.teacher")
-    assert found.name == "teacher"
+    found = mirrors.find("msa_learning.attention.index_loss.attention_target")
+    assert found.name == "attention_target"
     with pytest.raises(LookupError):
         mirrors.find("msa_learning.nowhere.teacher")
 

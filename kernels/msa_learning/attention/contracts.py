@@ -1,4 +1,4 @@
-"""The one place in `msa_learning` that raises for tensors which do not fit each other."""
+"""What the attention modules raise for tensors that do not fit each other."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ def check_index(index_q: torch.Tensor, index_k: torch.Tensor) -> None:
     check_queries(num_queries, index_k.shape[2], "index_q")
 
 
-def check_selection(selection: torch.Tensor, q: torch.Tensor, k: torch.Tensor, block_size: int):
-    """Raise unless each row of selection [B,Hkv,T,k] holds ids up to its own block, or -1."""
+def check_selection(
+    selection: torch.Tensor, q: torch.Tensor, k: torch.Tensor, block_size: int
+) -> None:
+    """Raise unless each row of selection [B,Hkv,T,k] holds ids up to its local block, or -1."""
     check_sizes(block_size=block_size)
     if not isinstance(selection, torch.Tensor) or selection.is_floating_point():
         got = getattr(selection, "dtype", type(selection).__name__)

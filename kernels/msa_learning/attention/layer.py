@@ -9,7 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from msa_learning.attention import contracts, loss, select, sparse
+from msa_learning.attention import contracts, sparse
+from msa_learning.attention.index_loss import index_kl
+from msa_learning.attention.rope import rope_angles, rotate_halves
+from msa_learning.attention.selection import select_blocks
 from msa_ref.checks import check_int, check_rotary
 from msa_ref.config import check_config
 from msa_ref.layer import NORM_EPSILON
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from msa_ref.config import MSAConfig
 
-    Turn = Callable[[Tensor], Tensor]
+    Rotate = Callable[[Tensor], Tensor]
 
 
 class LayerOutput(NamedTuple):
@@ -40,14 +43,14 @@ class GemmaNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        mean_square = wide.square().mean(dim=-1, keepdim=True)
-        return (wide * (mean_square + NORM_EPSILON).rsqrt() * (1 + self.weight)).to(x.dtype)
+        gain = (1 + self.weight).to(wide.dtype)
+        return functional.rms_norm(wide, gain.shape, gain, NORM_EPSILON).to(x.dtype)
 
 
 class Indexer(nn.Module):
     """The index branch: one query head for each group and one key head that all groups share.
 
-    `turn` gives heads their positions, as it does those of the main branch.
+    `rotate` gives heads their positions (RoPE), as it does those of the main branch.
     """
 
     def __init__(self, hidden: int, num_groups: int, index_dim: int):
@@ -56,24 +59,26 @@ class Indexer(nn.Module):
         self.k_proj = nn.Linear(hidden, index_dim, bias=False)
         self.q_norm, self.k_norm = GemmaNorm(index_dim), GemmaNorm(index_dim)
 
-    def lanes(
-        self, hidden: Float[Tensor, "B T hidden"], turn: Turn
+    def project(
+        self, hidden: Float[Tensor, "B T hidden"], rotate: Rotate
     ) -> tuple[Float[Tensor, "B Hkv T di"], Float[Tensor, "B 1 T di"]]:
-        """index_q and index_k; a gradient would go on into the hidden states."""
+        """index_q and index_k, with a gradient that goes on into the hidden states."""
         index_dim = self.k_proj.out_features
-        index_q = turn(self.q_norm(split_heads(self.q_proj(hidden), index_dim)))
-        return index_q, turn(self.k_norm(split_heads(self.k_proj(hidden), index_dim)))
+        index_q = rotate(self.q_norm(split_heads(self.q_proj(hidden), index_dim)))
+        return index_q, rotate(self.k_norm(split_heads(self.k_proj(hidden), index_dim)))
 
-    def forward(self, hidden: Float[Tensor, "B T hidden"], turn: Turn):
-        """The same of detached hidden states: what the index learns must not move the trunk."""
-        return self.lanes(hidden.detach(), turn)
+    def forward(
+        self, hidden: Float[Tensor, "B T hidden"], rotate: Rotate
+    ) -> tuple[Float[Tensor, "B Hkv T di"], Float[Tensor, "B 1 T di"]]:
+        """index_q and index_k of detached hidden states: what the index learns stays in it."""
+        return self.project(hidden.detach(), rotate)
 
 
 class M3Attention(nn.Module):
     """One sparse attention layer of MiniMax-M3; its parameters go by Hugging Face's names.
 
-    `hidden` channels come in and go out, `rotary_dim` of every head's turn with position.
-    Positions start at 0: a training sequence is one call. In `eval` mode there is no KL.
+    `hidden` channels come in and go out; `rotary_dim` channels of every head are rotated by
+    position. Positions start at 0: a training sequence is one call. In `eval` mode there is no KL.
     Source: MSA paper, section 3; MiniMax-M3's released code.
     """
 
@@ -100,15 +105,21 @@ class M3Attention(nn.Module):
         config, width = self.config, self.q_proj.in_features
         contracts.check_tensors("B T hidden", hidden=hidden)
         contracts.check_shape("hidden", hidden, (*hidden.shape[:2], width), "B T hidden")
-        cos, sin = rotary_tables(hidden, rotary_dim=self.rotary_dim, theta=self.rope_theta)
+        angles = rope_angles(
+            0,
+            hidden.shape[1],
+            rotary_dim=self.rotary_dim,
+            theta=self.rope_theta,
+            device=hidden.device,
+        )
 
-        def turn(heads):
-            return rotate(heads, cos, sin)
+        def rotate(heads):
+            return rotate_halves(heads, angles)
 
-        q = turn(self.q_norm(split_heads(self.q_proj(hidden), config.head_dim)))
-        k = turn(self.k_norm(split_heads(self.k_proj(hidden), config.head_dim)))
+        q = rotate(self.q_norm(split_heads(self.q_proj(hidden), config.head_dim)))
+        k = rotate(self.k_norm(split_heads(self.k_proj(hidden), config.head_dim)))
         v = split_heads(self.v_proj(hidden), config.head_dim)
-        index_q, index_k = self.indexer(hidden, turn)
+        index_q, index_k = self.indexer(hidden, rotate)
         block_size = config.block_size
         if warm_up:
             selection = None
@@ -116,7 +127,7 @@ class M3Attention(nn.Module):
                 q, k, v, is_causal=True, enable_gqa=True
             )
         else:
-            selection = select.select_blocks(
+            selection = select_blocks(
                 index_q,
                 index_k,
                 block_size=block_size,
@@ -127,7 +138,7 @@ class M3Attention(nn.Module):
             attended = sparse.attention(q, k, v, selection, block_size=block_size)
         kl = None
         if self.training:
-            kl = loss.index_kl(index_q, index_k, q, k, selection, block_size=block_size)
+            kl = index_kl(index_q, index_k, q, k, selection, block_size=block_size)
         joined = attended.transpose(1, 2).flatten(2)
         return LayerOutput(self.o_proj(joined), selection, kl)
 
@@ -135,25 +146,3 @@ class M3Attention(nn.Module):
 def split_heads(rows: Float[Tensor, "B T n"], head_dim: int) -> Float[Tensor, "B heads T d"]:
     """The heads of a projection, head-major."""
     return rows.unflatten(-1, (-1, head_dim)).transpose(1, 2)
-
-
-def rotary_tables(
-    hidden: Float[Tensor, "B T hidden"], *, rotary_dim: int, theta: float
-) -> tuple[Float[Tensor, "T half"], Float[Tensor, "T half"]]:
-    """Cosine and sine of the angles at positions 0 to T - 1, in the hidden states' dtype.
-
-    The angles are taken in float64: at token 2,600 those of float32 are off by 1e-4.
-    """
-    channels = torch.arange(0, rotary_dim, 2, device=hidden.device, dtype=torch.float64)
-    positions = torch.arange(hidden.shape[1], device=hidden.device, dtype=torch.float64)
-    angles = positions[:, None] * theta ** (-channels / rotary_dim)
-    return angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
-
-
-def rotate(
-    x: Float[Tensor, "B heads T d"], cos: Float[Tensor, "T half"], sin: Float[Tensor, "T half"]
-) -> Float[Tensor, "B heads T d"]:
-    """`x` with channel i turned together with channel i + half; the others pass through."""
-    half = cos.shape[-1]
-    first, second, rest = x.split([half, half, x.shape[-1] - 2 * half], dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin, rest], dim=-1)

@@ -1,4 +1,4 @@
-"""Numbers hidden in a long text, and whether the model finds them again under a block rule.
+"""Numbers hidden in a long text, and whether the model recalls them on selected blocks.
 
 The context is prefilled once with dense attention; question and answer then run on selected blocks.
 """
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from msa_learning.corpus import data
-from msa_learning.evaluate.needle import CITIES
-from msa_learning.models.smollm2 import Cache, SmolLM2, attend_dense, index_lanes
+from msa_learning.corpus.cities import CITIES
+from msa_learning.corpus.tokens import check_text
+from msa_learning.index.branch import index_qk
+from msa_learning.models.smollm2 import Cache, SmolLM2, attend_dense
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
@@ -47,7 +48,7 @@ def make_haystacks(
 
     City, number, depth and stretch depend on SEED, `length` and the needle's place alone.
     """
-    data.check_text("filler", filler, length, 1 << 16)
+    check_text("filler", filler, length, 1 << 16)
     contexts, tails = [], np.zeros((count, TAIL), np.int64)
     answers = np.zeros((count, TAIL), bool)
     for place in range(count):
@@ -72,11 +73,11 @@ class Prefilled:
 
     def __init__(self, model: SmolLM2, branches: nn.ModuleList, hay: Haystacks):
         device = model.token_embd.weight.device
-        self.model, self.hay = model, Haystacks(*(lane.to(device) for lane in hay))
+        self.model, self.hay = model, Haystacks(*(tensor.to(device) for tensor in hay))
         self.cache = Cache(hay.contexts.shape[1] + TAIL)
 
         def attend(inputs):
-            index_lanes(branches, inputs)
+            index_qk(branches, inputs)
             return attend_dense(inputs)
 
         with torch.no_grad():

@@ -6,14 +6,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from msa_learning.attention import select
-from msa_learning.attention.loss import teacher
-from msa_learning.models.smollm2 import AttentionInput, attend_dense, index_lanes
+from msa_learning.attention.index_loss import attention_target
+from msa_learning.attention.selection import (
+    CHUNK_QUERIES,
+    Budget,
+    best_blocks,
+    query_chunks,
+    selection_mask,
+    visible_tokens,
+)
+from msa_learning.models.smollm2 import AttentionInput, attend_dense
 from msa_ref.checks import check_sizes
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
-    from torch import Tensor, nn
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from msa_learning.evaluate.block_scorers import Scorer
 
 
 class Recall(NamedTuple):
@@ -34,25 +43,15 @@ def block_mass(
     mass = q.new_zeros(
         (q.shape[0], k.shape[1], q.shape[2], -(-num_keys // block_size)), dtype=dtype
     )
-    for rows, seen in select.query_chunks(q.shape[2], num_keys, select.CHUNK_QUERIES):
-        visible = select.visible_tokens(rows.stop - rows.start, seen, q.device)
-        scale = q.shape[3] ** -0.5
+    for rows, num_visible in query_chunks(q.shape[2], num_keys, CHUNK_QUERIES):
+        visible = visible_tokens(rows.stop - rows.start, num_visible, q.device)
+        queries, keys = q[:, :, rows].to(dtype), k[:, :, :num_visible].to(dtype)
         with torch.autocast(q.device.type, enabled=False):
-            weights = teacher(q[:, :, rows].to(dtype), k[:, :, :seen].to(dtype), visible, scale)
-        weights = torch.nn.functional.pad(weights, (0, -seen % block_size))
+            weights = attention_target(queries, keys, visible, q.shape[3] ** -0.5)
+        weights = torch.nn.functional.pad(weights, (0, -num_visible % block_size))
         sums = weights.unflatten(-1, (-1, block_size)).sum(dim=-1)
         mass[:, :, rows, : sums.shape[-1]] = sums
     return mass
-
-
-@torch.no_grad()
-def selection_mask(
-    selection: Int[Tensor, "B Hkv T k"], num_blocks: int
-) -> Bool[Tensor, "B Hkv T nb"]:
-    """True where a block is selected."""
-    ids = selection.long().masked_fill(selection < 0, num_blocks)
-    chosen = ids.new_zeros((*ids.shape[:3], num_blocks + 1), dtype=torch.bool)
-    return chosen.scatter(-1, ids, True)[..., :num_blocks]
 
 
 @torch.no_grad()
@@ -63,17 +62,17 @@ def measure(
     num_keys: int,
     block_size: int,
 ) -> Recall:
-    """Recall of a selection against the best blocks by mass, the own block forced in both.
+    """Recall of a selection against the best blocks by mass, the local block forced in both.
 
     Over the rows that see more than k blocks; NaN if there are none. Source: MSA paper,
     section 5.2.
     """
     top_k, num_blocks = selection.shape[3], mass.shape[3]
-    ideal = select.best_blocks(mass, top_k=top_k, block_size=block_size, num_keys=num_keys)
+    ideal = best_blocks(mass, top_k=top_k, block_size=block_size, num_keys=num_keys)
     first = max(0, top_k * block_size - (num_keys - mass.shape[2]))
     chosen, ideal, mass = (
-        lane[:, :, first:]
-        for lane in (
+        rows[:, :, first:]
+        for rows in (
             selection_mask(selection, num_blocks),
             selection_mask(ideal, num_blocks),
             mass,
@@ -88,19 +87,29 @@ def measure(
     return Recall(*(share.mean(dim=(1, 2)) for share in shares))
 
 
-class RecallOfLayers:
-    """Dense attention that measures what the branches would have selected."""
+class RecallByLayer:
+    """Dense attention that measures how well each scorer would have selected, in every layer.
 
-    def __init__(self, branches: nn.ModuleList, *, block_size: int, top_k: int):
-        self.branches, self.block_size, self.top_k = branches, block_size, top_k
-        self.scores, self.blocks = [], []
+    `found[name, budget]` fills with one Recall a layer.
+    """
+
+    def __init__(self, scorers: dict[str, Scorer], budgets: list[Budget]):
+        self.scorers, self.budgets = scorers, budgets
+        self.found: dict[tuple[str, Budget], list[Recall]] = {}
 
     def __call__(self, inputs: AttentionInput):
-        size = {"block_size": self.block_size}
-        index_q, index_k = index_lanes(self.branches, inputs)
-        chosen = select.select_blocks(index_q, index_k, top_k=self.top_k, **size)
-        mass = block_mass(inputs.q, inputs.k, **size)
-        found = measure(chosen, mass, num_keys=inputs.k.shape[2], **size)
-        self.scores.append(found.score.mean())
-        self.blocks.append(found.block.mean())
+        for block_size in dict.fromkeys(budget.block_size for budget in self.budgets):
+            mass = block_mass(inputs.q, inputs.k, block_size=block_size)
+            for name, scorer in self.scorers.items():
+                scores = scorer.scores(inputs, block_size)
+                for budget in self.budgets:
+                    if budget.block_size == block_size:
+                        chosen = scorer.from_scores(scores, inputs, budget)
+                        self.note(name, budget, chosen, mass)
         return attend_dense(inputs)
+
+    def note(self, name: str, budget: Budget, chosen: Tensor, mass: Tensor) -> None:
+        """Store one layer's recall."""
+        sizes = {"num_keys": mass.shape[2], "block_size": budget.block_size}
+        found = measure(chosen, mass, **sizes)
+        self.found.setdefault((name, budget), []).append(found)

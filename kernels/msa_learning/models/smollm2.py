@@ -2,7 +2,8 @@
 
 A Llama-style model: 30 layers, 9 query heads that share 3 KV heads, RoPE, SwiGLU. The weights are
 those of `msa_ref.smollm2`, read from the same GGUF file. `model(ids, attend)` runs it with whatever
-attention is handed in: `attend_dense`, the MSA of `SparseAttention`, or one that also learns.
+attention is handed in: `attend_dense`, `SparseAttention` on the blocks that a function selects, or
+one of `msa_learning.index.distilling_attention`, which also train an index.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from msa_learning.attention import select, sparse
-from msa_learning.index.index_branch import IndexBranch, rotate
+from msa_learning.attention import sparse
+from msa_learning.attention.rope import rope_angles, rotate_neighbours
+from msa_learning.attention.selection import Budget, visible_tokens
 from msa_ref import smollm2
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float, Int, Int32
     from torch import Tensor
 
     Attend = Callable[["AttentionInput"], Float[Tensor, "B Hq T d"]]
+    Select = Callable[["AttentionInput", Budget], Int32[Tensor, "B Hkv T k"]]
 
 
 class Sizes(NamedTuple):
@@ -41,11 +44,11 @@ class Sizes(NamedTuple):
 
 
 class AttentionInput(NamedTuple):
-    """What a layer's attention may look at: T new tokens and all S seen so far.
+    """What a layer's attention reads: T new tokens and the S tokens so far, these included.
 
     `hidden` [B,T,width] is the input of the layer's own q projection; q [B,Hq,T,d] and
-    k, v [B,Hkv,S,d] are as attention sees them (after RoPE). `angles` [T,d/2] are the new
-    tokens' for RoPE and `cache` is the model's, or None.
+    k, v [B,Hkv,S,d] are as attention sees them (after RoPE). `angles` [T,d/2] are RoPE's at the
+    new tokens' positions, and `cache` is the model's, or None.
     """
 
     layer: int
@@ -65,7 +68,7 @@ class Cache:
         self.lanes: dict[tuple[str, int], Tensor] = {}
 
     def extend(self, name: str, layer: int, new: Float[Tensor, "B H T d"]):
-        """All of a lane [B,H,S,d], the new tokens stored behind the `length` there already."""
+        """The lane [B,H,S,d] with the new tokens stored behind the `length` tokens in it."""
         if (name, layer) not in self.lanes:
             shape = (*new.shape[:2], self.capacity, new.shape[3])
             self.lanes[name, layer] = new.new_zeros(shape)
@@ -76,7 +79,7 @@ class Cache:
 
 
 class Layer(nn.Module):
-    """One decoder layer's weights; biases there are none."""
+    """One decoder layer's weights, without biases."""
 
     def __init__(self, sizes: Sizes):
         super().__init__()
@@ -92,12 +95,12 @@ class Layer(nn.Module):
         self.ffn_down = nn.Linear(sizes.hidden_width, sizes.width, bias=False)
 
     def project(self, hidden, head_dim: int, angles):
-        """q, k, v of the tokens, head by head, q and k turned by their positions."""
+        """q, k, v of the tokens, head by head, q and k rotated by their positions."""
         q, k, v = (
             linear(hidden).unflatten(-1, (-1, head_dim)).transpose(1, 2)
             for linear in (self.attn_q, self.attn_k, self.attn_v)
         )
-        return rotate(q, angles), rotate(k, angles), v
+        return rotate_neighbours(q, angles), rotate_neighbours(k, angles), v
 
     def feed_forward(self, x):
         """What the SwiGLU half adds to the stream."""
@@ -168,10 +171,8 @@ class SmolLM2(nn.Module):
 
     def angles(self, start: int, count: int, device) -> Float[Tensor, "T d/2"]:
         """RoPE's angles at `count` positions from `start`, one a pair of channels."""
-        pairs = torch.arange(0, self.sizes.head_dim, 2, device=device, dtype=torch.float64)
-        frequencies = self.sizes.rope_theta ** (-pairs / self.sizes.head_dim)
-        positions = torch.arange(start, start + count, device=device, dtype=torch.float64)
-        return (positions[:, None] * frequencies).float()
+        sizes = {"rotary_dim": self.sizes.head_dim, "theta": self.sizes.rope_theta}
+        return rope_angles(start, count, **sizes, device=device).float()
 
     def check_ids(self, ids, start: int, capacity: int) -> None:
         """Raise unless ids [B,T] are tokens, and no more than there is room for."""
@@ -192,28 +193,28 @@ def attend_dense(inputs: AttentionInput) -> Float[Tensor, "B Hq T d"]:
     q, k, v = inputs.q, inputs.k, inputs.v
     if q.shape[2] == k.shape[2]:
         return functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-    mask = select.visible_tokens(q.shape[2], k.shape[2], q.device)
+    mask = visible_tokens(q.shape[2], k.shape[2], q.device)
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
 
 class SparseAttention:
-    """MSA as a model's attention: every layer's index branch picks the blocks its heads read.
+    """Exact attention on selected blocks as a model's `attend`, the same budget in every layer.
 
-    `branches` is one IndexBranch a layer; `top_k` blocks of `block_size` tokens a query and group.
+    `select(inputs, budget)` returns a layer's selection [B,Hkv,T,k]: that of an index
+    (`index.branch.index_selector`), or of a Scorer (`evaluate.block_scorers`).
     """
 
-    def __init__(self, branches: list[IndexBranch], *, block_size: int, top_k: int):
-        self.branches, self.sizes = branches, {"block_size": block_size, "top_k": top_k}
+    def __init__(self, select: Select, budget: Budget):
+        self.select, self.budget = select, budget
 
     def __call__(self, inputs: AttentionInput) -> Float[Tensor, "B Hq T d"]:
-        index_q, index_k = index_lanes(self.branches, inputs)
-        chosen = select.select_blocks(index_q, index_k, **self.sizes)
-        block_size = self.sizes["block_size"]
+        chosen = self.select(inputs, self.budget)
+        block_size = self.budget.block_size
         return sparse.attention(inputs.q, inputs.k, inputs.v, chosen, block_size=block_size)
 
 
 def lm_losses(model: SmolLM2, ids: Int[Tensor, "B T"], attend: Attend) -> Float[Tensor, " B"]:
-    """Mean nats a token of each text: how much the next token surprises the model."""
+    """Mean negative log-likelihood of each text's tokens, in nats."""
     rows = zip(model(ids, attend), ids)
     losses = [
         functional.cross_entropy(model.logits(hidden[:-1]).float(), row[1:]) for hidden, row in rows
@@ -221,13 +222,8 @@ def lm_losses(model: SmolLM2, ids: Int[Tensor, "B T"], attend: Attend) -> Float[
     return torch.stack(losses)
 
 
-def index_lanes(branches: list[IndexBranch], inputs: AttentionInput, *, detach: bool = True):
-    """index_q [B,Hkv,T,di] of the new tokens and index_k [B,1,S,di] of all.
-
-    With `detach` what the index learns stays in it; without, its gradient reaches the trunk.
-    """
-    hidden = inputs.hidden.detach() if detach else inputs.hidden
-    index_q, index_k = branches[inputs.layer](hidden, inputs.angles)
-    if inputs.cache is not None:
-        index_k = inputs.cache.extend("index_k", inputs.layer, index_k)
-    return index_q, index_k
+def load_model(source: smollm2.SmolLM2) -> SmolLM2:
+    """The real model, frozen, where it runs fastest: bf16 on a GPU, float32 without one."""
+    torch.set_float32_matmul_precision("high")
+    model = SmolLM2.from_gguf(source).requires_grad_(False)
+    return model.to("cuda", torch.bfloat16) if torch.cuda.is_available() else model

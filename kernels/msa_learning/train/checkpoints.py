@@ -1,38 +1,43 @@
-"""Checkpoints of a training run: whole or not there, and the newest found again."""
+"""Checkpoints of a training run: written whole, checked when read, the newest found again."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import io
 from pathlib import Path
 
 import torch
 
-PATTERN = "step_*.pt"
+from msa_learning.whole_files import write_whole
+
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def step_of(path: Path) -> int:
+    """The number in a name like step_000200.pt or snapshot_000200.npz."""
+    return int(path.stem.rpartition("_")[2])
 
 
 def save(folder: Path, step: int, state: dict) -> Path:
-    """Write `state` as the checkpoint of `step` and drop the older ones.
+    """Write `state`, its SHA-256 behind it, as the checkpoint of `step`, and drop older ones.
 
-    Written beside its place and moved there when it is on disk, so a killed run leaves either
-    the whole file or none that `latest` would find.
+    A killed run leaves either the whole file or none that `latest` would find.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{step:06d}.pt"
-    half = path.with_suffix(".half")
-    with half.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, path)
-    for older in folder.glob(PATTERN):
-        if older < path:
-            older.unlink()
+    file = io.BytesIO()
+    torch.save(state, file)
+    content = file.getvalue()
+    write_whole(path, content + hashlib.sha256(content).digest())
+    for other in folder.glob("step_*.pt"):
+        if step_of(other) < step:
+            other.unlink()
     return path
 
 
 def latest(folder: Path) -> Path | None:
     """The checkpoint with the most steps, None if there is none."""
-    return max(folder.glob(PATTERN), default=None)
+    return max(folder.glob("step_*.pt"), key=step_of, default=None)
 
 
 def planned_steps(folder: Path) -> int | None:
@@ -42,12 +47,19 @@ def planned_steps(folder: Path) -> int | None:
 
 
 def load(path: Path, *, config: dict, device: str) -> dict:
-    """The state of a checkpoint. Cut short, foreign, or of another config: ValueError."""
+    """The state of a checkpoint. Damaged, foreign, or of another config: ValueError.
+
+    Only tensors and plain values are read: a file cannot run code.
+    """
+    content = path.read_bytes()
+    content, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError(f"{path}: got no whole checkpoint, its checksum differs; delete it")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         written = state["config"]
     except Exception as error:
-        raise ValueError(f"{path}: got no whole checkpoint of this training ({error})") from error
+        raise ValueError(f"{path}: got no checkpoint of this training ({error})") from error
     for name, value in config.items():
         if written.get(name) != value:
             raise ValueError(

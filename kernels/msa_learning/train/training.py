@@ -1,14 +1,16 @@
-"""One run that teaches a frozen SmolLM2 its index: configs, steps, recall, resuming.
+"""One run that trains the index of a frozen SmolLM2: state, steps, recall, resuming.
 
-Warm-up on the dense model first. Where an index starts from the model, every layer has two of them:
-one learns freely and one is led by a head of the model. The layer keeps that which serves the model
-better, and what is kept goes on to learn on what it selects itself. `train.py` drives it.
+Warm-up on the dense model first. Where an index starts from the model, every layer trains two: one
+learns freely, the other is anchored at a head of the model. After the warm-up each layer adopts the
+one that serves the model better, and it goes on to learn on what it selects itself. `run.py` drives
+it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,111 +19,64 @@ import numpy as np
 import torch
 from torch import nn
 
-from msa_learning.corpus import data
-from msa_learning.evaluate.recall import RecallOfLayers
-from msa_learning.index import index_branch
-from msa_learning.index.learners import SparseLearning, WarmUp
-from msa_learning.index.start import hold_leader, start_from_model
+from msa_learning.attention.selection import Budget
+from msa_learning.corpus.tokens import draw_batch, held_out_texts
+from msa_learning.evaluate.block_scorers import learned_scorer
+from msa_learning.evaluate.recall import RecallByLayer
+from msa_learning.index.branch import index_selector, new_branches
+from msa_learning.index.distilling_attention import DenseDistillation, SparseDistillation
+from msa_learning.index.init_from_heads import freeze_anchor, init_from_heads
 from msa_learning.models.smollm2 import SmolLM2, SparseAttention, lm_losses
 from msa_learning.train import checkpoints
+from msa_learning.train.schedule import SPARSE, Config, Step, schedule, warm_up_steps
 
 if TYPE_CHECKING:
     from jaxtyping import Int
 
-RAMP = 20  # steps until the learning rate is full
-MARGIN = 5e-4  # nats a token that a layer's led index must save to be kept
+MIN_GAIN_NATS = 5e-4  # a token, that a layer's anchored index must save to be adopted
 NORM_SHARE = 1 / 3  # the norms' learning rate, by AdamW, over that of the projections, by Muon
-DECAY_SHARE = 0.6  # the share of a stage's steps over which it falls to nothing
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What a run is, beside its length: enough to repeat it."""
-
-    start: str = "model"  # the model's own queries and keys; or "random"
-    batch_tokens: int = 16_384
-    lengths: tuple[int, ...] = (4096, 1024, 8192, 2048)  # in turn, a batch of each
-    block_sizes: tuple[int, ...] = (128, 32, 64)
-    budgets: tuple[int, ...] = (1024, 256, 2048, 512)
-    learning_rate: float = 3e-2
-    sparse_learning_rate: float = 2e-3
-    warm_up_share: float = 0.9  # of the steps; the rest learns on its own selection
-    code_share: float = 0.45
-    prose_share: float = 0.20
-    drill_share: float = 0.35
-    recall_length: int = 4096
-    recall_block: int = 128
-    recall_top_k: int = 8
-    recall_every: int = 200
-    keeping_batches: int = 4  # to decide which of its two indices each layer keeps
-    save_every: int = 200
-
-
-SHORT = {"recall_every": 25, "keeping_batches": 1, "save_every": 25}
-CONFIGS = {
-    "index": Config(),
-    # Short runs, to see how far one differs from the next and what a part of the recipe is worth.
-    "warm": Config(warm_up_share=1.0, **SHORT),
-    "random": Config(start="random", warm_up_share=1.0, **SHORT),
-    "cold": Config(start="random", warm_up_share=0.0, sparse_learning_rate=3e-2, **SHORT),
-    "smoke": Config(
-        batch_tokens=256,
-        lengths=(256, 128),
-        block_sizes=(16, 32),
-        budgets=(64, 128),
-        recall_length=512,
-        recall_block=32,
-        recall_top_k=4,
-        recall_every=2,
-        keeping_batches=1,
-        save_every=2,
-    ),
-}
+ANCHORED_POWER = 2  # of a head's score deviation, by which groups count in an anchored index's key
 
 
 class Training:
-    """One run: the frozen model, the branches that learn, and where it stands.
+    """One run: the frozen model, the branches that learn, and the steps it has taken.
 
-    `branches` are the index; `led` the other one of the warm-up, empty if the start is random.
+    `branches` are the index that learns freely, in adopted layers the anchored one; `anchored` the
+    other index of the warm-up, empty if the start is random.
     """
 
     def __init__(self, model: SmolLM2, tokens: dict, config: Config, *, seed: int, steps: int):
         self.model, self.tokens, self.config, self.seed = model, tokens, config, seed
         self.device = model.token_embd.weight.device
-        self.branches = self.new_branches()
-        self.led = self.new_branches(led=True) if config.start == "model" else nn.ModuleList()
-        self.costs: list[float] = []  # of the led index, layer by layer, once it was judged
-        self.optimizers = new_optimizers(nn.ModuleList([self.branches, self.led]))
+        self.run_id = os.urandom(4).hex()
+        self.branches = self.new_index()
+        anchored = config.start == "model"
+        self.anchored = self.new_index(anchored=True) if anchored else nn.ModuleList()
+        self.costs: list[float] = []  # of the anchored index by layer, once they are measured
+        self.optimizers = new_optimizers(nn.ModuleList([self.branches, self.anchored]))
         self.step, self.steps, self.seconds, self.trained_tokens = 0, steps, 0.0, 0
-        self.warm_up_steps = round(steps * config.warm_up_share)
-        _, self.held_out = data.held_out_texts(tokens, per_set=1, length=config.recall_length)
+        self.warm_up_steps = warm_up_steps(config, steps)
+        self.recall_budget = Budget(config.recall_block, config.recall_top_k)
+        _, self.held_out = held_out_texts(tokens, per_set=1, length=config.recall_length)
 
-    def new_branches(self, *, led: bool = False) -> nn.ModuleList:
-        """The branches as a run of this seed starts with."""
+    def new_index(self, *, anchored: bool = False) -> nn.ModuleList:
+        """The branches that a run of this seed starts with."""
         sizes = self.model.sizes
         shape = sizes.layers, sizes.width, sizes.num_kv_heads, sizes.head_dim
-        branches = index_branch.new_branches(*shape, seed=self.seed).to(self.device)
+        branches = new_branches(*shape, seed=self.seed).to(self.device)
         if self.config.start == "model":
             ids = self.draw(np.random.default_rng([self.seed]), min(self.config.lengths))
             ids = torch.from_numpy(ids).to(self.device)
-            leaders = start_from_model(branches, self.model, ids, power=2 if led else 1)
-            if led:
-                for branch, group in zip(branches, leaders):
-                    hold_leader(branch, group)
+            power = ANCHORED_POWER if anchored else 1
+            groups = init_from_heads(branches, self.model, ids, power=power)
+            if anchored:
+                for branch, group in zip(branches, groups):
+                    freeze_anchor(branch, group)
         return branches
 
-    def stage(self) -> str:
-        """Of the next step: "warm-up" or "sparse"."""
-        return "warm-up" if self.step < self.warm_up_steps else "sparse"
-
-    def learning_rate(self) -> float:
-        """The rate of the next step: a ramp up, flat, and down to nothing within each stage."""
-        if self.stage() == "warm-up":
-            rate, at, of = self.config.learning_rate, self.step, self.warm_up_steps
-        else:
-            rate = self.config.sparse_learning_rate
-            at, of = self.step - self.warm_up_steps, self.steps - self.warm_up_steps
-        return rate * min((at + 1) / RAMP, 1.0, (of - at) / max(1, of * DECAY_SHARE))
+    def next_step(self) -> Step:
+        """What the next step does."""
+        return schedule(self.config, self.steps, self.step)
 
     def draw(self, rng: np.random.Generator, length: int) -> Int[np.ndarray, "n length"]:
         """A batch of the config's mix of texts."""
@@ -129,82 +84,78 @@ class Training:
         shares = {
             "train_code": config.code_share,
             "train_prose": config.prose_share,
-            "train_drills": config.drill_share,
+            "train_drills": config.recall_task_share,
         }
         count = max(1, config.batch_tokens // length)
-        return data.draw_batch(self.tokens, shares, rng, count=count, length=length)
+        return draw_batch(self.tokens, shares, rng, count=count, length=length)
 
     def take_step(self) -> dict:
-        """Draw a batch, let every layer's index learn from it, and say how it went.
+        """Draw a batch, let every layer's index learn from it; a line for the log.
 
         What is drawn depends on the seed and the step alone, so a resumed run draws the same.
         """
-        config, started = self.config, time.perf_counter()
-        length = config.lengths[self.step % len(config.lengths)]
+        now, started = self.next_step(), time.perf_counter()
         rng = np.random.default_rng([self.seed, self.step])
-        ids = self.draw(rng, length)
-        line = {"step": self.step, "length": length, "stage": self.stage()}
-        learner = WarmUp(self.branches, self.led) if self.led else WarmUp(self.branches)
-        if self.stage() == "sparse":
-            block_size = config.block_sizes[self.step % len(config.block_sizes)]
-            budget = int(rng.choice(config.budgets))
-            top_k = max(1, budget // block_size)
-            learner = SparseLearning(self.branches, block_size=block_size, top_k=top_k)
-            line |= {"block_size": block_size, "top_k": top_k}
-        rate = self.learning_rate()
+        ids = self.draw(rng, now.length)
+        line = {"step": self.step, "length": now.length, "stage": now.stage}
+        if now.stage == SPARSE:
+            top_k = max(1, int(rng.choice(self.config.budgets)) // now.block_size)
+            budget = Budget(now.block_size, top_k)
+            attend = SparseDistillation(self.branches, budget)
+            line |= budget._asdict()
+        else:
+            attend = DenseDistillation(*filter(len, (self.branches, self.anchored)))
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         with torch.no_grad():
-            self.model(torch.from_numpy(ids), learner)
+            self.model(torch.from_numpy(ids), attend)
         for optimizer, share in zip(self.optimizers, (1, NORM_SHARE)):
-            optimizer.param_groups[0]["lr"] = rate * share
+            optimizer.param_groups[0]["lr"] = now.rate * share
             optimizer.step()
-        losses = torch.stack(learner.losses)
-        line |= {"kl": losses.mean().item(), "learning_rate": rate}
+        line |= {"kl": torch.stack(attend.losses).mean().item(), "learning_rate": now.rate}
         self.step += 1
-        self.seconds += time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        self.seconds += seconds
         self.trained_tokens += ids.size
-        line["tokens_per_second"] = ids.size / (time.perf_counter() - started)
-        return line
+        return line | {"tokens_per_second": ids.size / seconds}
 
-    def keep_better(self) -> None:
-        """Give a layer its led index where that makes the model clearly better; note the costs.
+    def choose_per_layer(self) -> None:
+        """For each layer, adopt the anchored index if the sparse model is clearly better with it.
 
-        The KL counts every head and every row alike. The model does not: with a lower KL an index
-        may serve it worse. So the model judges, on texts of the mix, one layer at a time; what
-        several exchanges cost together is not measured.
+        That is where it lowers the LM loss by more than MIN_GAIN_NATS a token on texts of the
+        training mix; the differences are stored in `costs`. The KL is no criterion: it weighs every
+        head and every row alike, and an index of lower KL can serve the model worse. Each layer is
+        tried alone; what several exchanges cost together is not measured.
         """
-        if not self.led:
+        if not self.anchored:
             return
         config, started = self.config, time.perf_counter()
         rng = np.random.default_rng([self.seed, self.steps])
-        batches = [self.draw(rng, config.recall_length) for _ in range(config.keeping_batches)]
-        sizes = {"block_size": config.recall_block, "top_k": config.recall_top_k}
-        costs = cost_of_exchange(self.model, self.branches, self.led, batches, **sizes)
+        batches = [self.draw(rng, config.recall_length) for _ in range(config.choosing_batches)]
+        costs = swap_costs(self.model, self.branches, self.anchored, batches, self.recall_budget)
         self.costs = [round(cost, 6) for cost in costs]
-        self.take_led()
+        self.adopt_anchored()
         self.seconds += time.perf_counter() - started
 
-    def led_layers(self) -> list[int]:
-        """The layers that keep their led index."""
-        return [layer for layer, cost in enumerate(self.costs) if cost < -MARGIN]
+    def anchored_layers(self) -> list[int]:
+        """The layers that adopt their anchored index."""
+        return [layer for layer, cost in enumerate(self.costs) if cost < -MIN_GAIN_NATS]
 
-    def take_led(self) -> None:
-        """Put the led branches in the places that they won."""
-        for layer in self.led_layers():
-            self.branches[layer] = self.led[layer]
+    def adopt_anchored(self) -> None:
+        """Replace the branches of these layers by the anchored ones."""
+        for layer in self.anchored_layers():
+            self.branches[layer] = self.anchored[layer]
 
     def measure_recall(self) -> dict:
         """Score and block recall of every layer on held-out text, one stretch of each set."""
         ids = torch.from_numpy(self.held_out).to(self.device)
-        sizes = {"block_size": self.config.recall_block, "top_k": self.config.recall_top_k}
-        found = RecallOfLayers(self.branches, **sizes)
+        hook = RecallByLayer({"learned": learned_scorer(self.branches)}, [self.recall_budget])
         with torch.no_grad():
-            self.model(ids, found)
-        score, block = torch.stack(found.scores), torch.stack(found.blocks)
+            self.model(ids, hook)
+        found = hook.found["learned", self.recall_budget]
         return {
-            "score_recall": [round(x, 4) for x in score.tolist()],
-            "block_recall": [round(x, 4) for x in block.tolist()],
+            "score_recall": [round(recall.score.mean().item(), 4) for recall in found],
+            "block_recall": [round(recall.block.mean().item(), 4) for recall in found],
         }
 
     def description(self) -> dict:
@@ -216,12 +167,13 @@ class Training:
         """All that a resumed run needs."""
         return {
             "config": self.description(),
+            "run_id": self.run_id,
             "step": self.step,
             "seconds": self.seconds,
             "trained_tokens": self.trained_tokens,
             "costs": self.costs,
             "branches": self.branches.state_dict(),
-            "led": self.led.state_dict(),
+            "anchored": self.anchored.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
@@ -233,11 +185,11 @@ class Training:
         state = checkpoints.load(path, config=self.description(), device=str(self.device))
         if state.keys() != self.state().keys():
             raise ValueError(f"{path}: got one of another version; train into another folder")
-        for name in ("costs", "step", "seconds", "trained_tokens"):
+        for name in ("run_id", "costs", "step", "seconds", "trained_tokens"):
             setattr(self, name, state[name])
-        self.take_led()
+        self.adopt_anchored()
         self.branches.load_state_dict(state["branches"])
-        self.led.load_state_dict(state["led"])
+        self.anchored.load_state_dict(state["anchored"])
         for optimizer, stored in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(stored)
 
@@ -245,8 +197,8 @@ class Training:
 def new_optimizers(branches: nn.ModuleList) -> list[torch.optim.Optimizer]:
     """Muon for the projections, AdamW for the norms.
 
-    Muon makes every direction of a step count alike, also those that few tokens ask for: in a third
-    of the steps it gets where AdamW does (docs/log.md).
+    Muon orthogonalises each step, so directions that few tokens need grow as fast as the others: it
+    reaches AdamW's recall in a third of the steps (docs/log.md).
     """
     parameters = [p for p in branches.parameters() if p.requires_grad]
     matrices, vectors = ([p for p in parameters if p.ndim == n] for n in (2, 1))
@@ -258,25 +210,23 @@ def new_optimizers(branches: nn.ModuleList) -> list[torch.optim.Optimizer]:
 
 
 @torch.no_grad()
-def cost_of_exchange(
+def swap_costs(
     model: SmolLM2,
     branches: nn.ModuleList,
     others: nn.ModuleList,
     batches: list[Int[np.ndarray, "n T"]],
-    *,
-    block_size: int,
-    top_k: int,
+    budget: Budget,
 ) -> list[float]:
-    """Nats a token that each of `others` alone would add to the LM loss, in its layer's place.
+    """LM loss, in nats a token, that each of `others` adds when it alone replaces its branch.
 
-    All other layers keep their branches and are sparse too: layers make up for each other's misses,
-    so one that is sparse alone tells too little.
+    All layers are sparse: layers compensate for each other's misses, so one that is sparse alone
+    does not show what it costs.
     """
     device = model.token_embd.weight.device
     texts = [torch.from_numpy(ids).to(device) for ids in batches]
 
-    def loss(branches: list) -> float:
-        sparse = SparseAttention(branches, block_size=block_size, top_k=top_k)
+    def loss(index: list[nn.Module]) -> float:
+        sparse = SparseAttention(index_selector(index), budget)
         return torch.cat([lm_losses(model, ids, sparse) for ids in texts]).mean().item()
 
     own = list(branches)

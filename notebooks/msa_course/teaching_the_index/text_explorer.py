@@ -68,12 +68,12 @@ class Choice(NamedTuple):
 
 
 @cache
-def shipped() -> data.Reading:
+def shipped() -> data.TextTrace:
     """The text that comes with the package."""
-    return data.load_reading()
+    return data.load_text_trace()
 
 
-def outcomes(*, layer: int, group: int, top_k: int, reading: data.Reading | None = None):
+def outcomes(*, layer: int, group: int, top_k: int, reading: data.TextTrace | None = None):
     """Outcome [T, nb] of every block for every query of one layer and group."""
     reading = shipped() if reading is None else reading
     place = reading.layers.tolist().index(layer)
@@ -82,7 +82,7 @@ def outcomes(*, layer: int, group: int, top_k: int, reading: data.Reading | None
 
 
 def values(
-    *, position: int, layer: int, group: int, top_k: int, reading: data.Reading | None = None
+    *, position: int, layer: int, group: int, top_k: int, reading: data.TextTrace | None = None
 ) -> Choice:
     """The choice of the query at `position`."""
     reading = shipped() if reading is None else reading
@@ -100,7 +100,7 @@ def values(
 
 
 def text(
-    *, position: int, layer: int, group: int, top_k: int, reading: data.Reading | None = None
+    *, position: int, layer: int, group: int, top_k: int, reading: data.TextTrace | None = None
 ) -> str:
     """The whole text as HTML: chosen blocks lit and labelled with the mass they hold.
 
@@ -132,27 +132,27 @@ def show(word: str) -> str:
     return escape(word.replace("\n", "↵ "))
 
 
-def excerpt(block: int, reading: data.Reading) -> str:
+def excerpt(block: int, reading: data.TextTrace) -> str:
     """The beginning of a block's text on one line."""
     first = block * reading.block_size
     line = " ".join("".join(reading.words[first : first + reading.block_size]).split())
     return line if len(line) <= LONGEST_EXCERPT else f"{line[: LONGEST_EXCERPT - 1]}…"
 
 
-def spell(position: int, reading: data.Reading) -> str:
+def spell(position: int, reading: data.TextTrace) -> str:
     """A token's number and its word."""
     word = reading.words[position]
     word = word.strip() or word.replace("\n", "↵").replace(" ", "␣")
     return f"{position} “{word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD - 1] + '…'}”"
 
 
-def part_of(position: int, reading: data.Reading) -> str:
+def part_of(position: int, reading: data.TextTrace) -> str:
     """The part of the text in which a token stands."""
     return reading.parts[int(np.searchsorted(reading.part_starts, position, side="right")) - 1]
 
 
 def render(
-    *, position: int, layer: int, group: int, top_k: int, reading: data.Reading | None = None
+    *, position: int, layer: int, group: int, top_k: int, reading: data.TextTrace | None = None
 ) -> Figure:
     """The query's mass by block, the map of all queries, and how the heaviest blocks begin."""
     reading = shipped() if reading is None else reading
@@ -189,7 +189,7 @@ def draw_mass(axes: Axes, now: Choice) -> None:
     axes.set_title(f"Chosen: {now.held:.0%} of the mass; best: {now.at_best:.0%}", y=TITLE_Y)
 
 
-def draw_excerpts(axes: Axes, now: Choice, reading: data.Reading) -> None:
+def draw_excerpts(axes: Axes, now: Choice, reading: data.TextTrace) -> None:
     """The heaviest blocks, one a line: number, sign, mass, and how their text begins."""
     order = np.argsort(-now.mass, kind="stable")[:NAMED_BLOCKS]
     for line, block in enumerate(order[now.mass[order] > 0]):
@@ -206,7 +206,7 @@ def draw_excerpts(axes: Axes, now: Choice, reading: data.Reading) -> None:
 
 
 def words(
-    *, position: int, layer: int, group: int, top_k: int, reading: data.Reading | None = None
+    *, position: int, layer: int, group: int, top_k: int, reading: data.TextTrace | None = None
 ) -> str:
     """What the query chose, what that holds, what the best would hold, and the heaviest missed."""
     reading = shipped() if reading is None else reading
@@ -243,7 +243,7 @@ class TextExplorer(Explorer):
         self.page.value = self.text(**self.values)
 
 
-def explorer(reading: data.Reading | None = None, **opening: int) -> TextExplorer:
+def explorer(reading: data.TextTrace | None = None, **opening: int) -> TextExplorer:
     """The explorer: one token of the text, one layer, one group, k blocks.
 
     It opens on the last token unless `opening` gives the first values of some of the four.

@@ -31,13 +31,13 @@ class Snapshot(NamedTuple):
 
 
 @cache
-def shipped() -> data.Progress:
+def shipped() -> data.IndexSnapshots:
     """The snapshots that come with the package."""
-    return data.load_progress()
+    return data.load_snapshots()
 
 
 def values(
-    *, snapshot: int, layer: int, group: int, progress: data.Progress | None = None
+    *, snapshot: int, layer: int, group: int, progress: data.IndexSnapshots | None = None
 ) -> Snapshot:
     """Outcome of every block for every query; the layer's recalls at that moment."""
     progress = shipped() if progress is None else progress
@@ -53,7 +53,7 @@ def values(
     )
 
 
-def draw_curves(axes: Axes, progress: data.Progress, layer: int, snapshot: int) -> None:
+def draw_curves(axes: Axes, progress: data.IndexSnapshots, layer: int, snapshot: int) -> None:
     """Both recalls of every layer against the snapshots, this layer's strongly, with a cursor."""
     places = np.arange(len(progress.steps))
     for place, other in enumerate(progress.layers):
@@ -74,7 +74,7 @@ def draw_curves(axes: Axes, progress: data.Progress, layer: int, snapshot: int) 
 
 
 def render(
-    *, snapshot: int, layer: int, group: int, progress: data.Progress | None = None
+    *, snapshot: int, layer: int, group: int, progress: data.IndexSnapshots | None = None
 ) -> Figure:
     """The map of outcomes beside the curves of recall."""
     progress = shipped() if progress is None else progress
@@ -92,7 +92,9 @@ def render(
     return figure
 
 
-def words(*, snapshot: int, layer: int, group: int, progress: data.Progress | None = None) -> str:
+def words(
+    *, snapshot: int, layer: int, group: int, progress: data.IndexSnapshots | None = None
+) -> str:
     """The moment, how often it chose well in this group, and what that held."""
     progress = shipped() if progress is None else progress
     now = values(snapshot=snapshot, layer=layer, group=group, progress=progress)
@@ -108,7 +110,7 @@ def words(*, snapshot: int, layer: int, group: int, progress: data.Progress | No
     )
 
 
-def explorer(progress: data.Progress | None = None) -> Explorer:
+def explorer(progress: data.IndexSnapshots | None = None) -> Explorer:
     """The explorer: which snapshot, which layer, which group."""
     progress = shipped() if progress is None else progress
     layers = progress.layers.tolist()

@@ -1,47 +1,67 @@
-"""Join what the runs on the GPU left into one record file, msa_ref/data/measured/learning.json.
+"""Join the results of the runs on a GPU into one record, msa_ref/data/measured/learning.json.
 
-python -m msa_learning.evaluate.records --run build/run --joint build/joint --gpu "NVIDIA H200"
+python -m msa_learning.evaluate.make_record --run build/run --joint build/joint --gpu "NVIDIA H200"
     --tokens build/tokens --date 2026-11-25 --out msa_ref/data/measured/learning.json
-    --commands "python -m msa_learning.train.train ..."
-    "python -m msa_learning.evaluate.evaluate ..."
+    --commands "python -m msa_learning.train ..."
+    "python -m msa_learning.evaluate ..."
 
-`--run` holds log.jsonl, run.json, evaluation.json and the two index files; `--joint` files of joint
-runs, joint*.json, and the logs of the short runs, as far as these were run: what was not is an
-empty list, and `missing` in the header says so.
+`--run` holds log.jsonl, run.json, evaluation.json and the two index files; `--joint` the files of
+joint runs, joint*.json, and the logs of the short runs. What was not run is an empty list, and
+`missing` in the header says so.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from msa_learning.corpus import data
-from msa_learning.train.joint import RUNS
+from msa_learning.arguments import new_parser
+from msa_learning.corpus.tokens import MANIFEST, checksum
+from msa_learning.index.storage import FILES
+
+if TYPE_CHECKING:
+    import argparse
 
 LOG_LINES = 200
 # As docs/measured/learning.sh names them: three seeds, the first once more after a kill, and two
 # that start from nothing, with warm-up and without.
 SHORT_RUNS = ("seed1", "seed2", "seed3", "resumed", "random", "cold")
+# Of `msa_learning.train.joint`: whether the index is a trained one, and whether its input is
+# detached, so that the KL does not reach the trunk. The dense control has no index.
+JOINT_RUNS = {
+    "dense": {},
+    "msa": {"warm": True, "detach": True},
+    "no detach": {"warm": True, "detach": False},
+    "no warm-up": {"warm": False, "detach": True},
+}
 
 
 def read_log(path: Path) -> tuple[list[dict], list[dict]]:
-    """The log's lines of steps, and those of recall by layer. A resumed run's repeats count once.
+    """The lines of training steps and those of recall by layer, of the run that wrote last.
 
-    A killed run may leave steps behind its last checkpoint, which it then takes again: the later
-    line stands.
+    A killed run may leave steps beyond its last checkpoint, which it takes again when it is
+    resumed: the later line counts. A line that was cut short is left out with a warning.
     """
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            warnings.warn(f"{path}: line {number} is cut short and left out", stacklevel=2)
     steps, recalls = {}, {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        (recalls if "score_recall" in entry else steps)[entry["step"]] = entry
+    runs = [entry.pop("run", None) for entry in entries]
+    for run, entry in zip(runs, entries):
+        if run == runs[-1]:
+            (recalls if "score_recall" in entry else steps)[entry["step"]] = entry
     return [steps[step] for step in sorted(steps)], [recalls[step] for step in sorted(recalls)]
 
 
 def thin(lines: list[dict]) -> list[dict]:
-    """LOG_LINES runs of lines as one each: the last of each, with the mean of its `kl`."""
+    """At most LOG_LINES lines: the last of each stretch of lines, with the stretch's mean `kl`."""
     thinned = []
     for part in np.array_split(np.arange(len(lines)), min(LOG_LINES, len(lines))):
         mean = float(np.mean([lines[i]["kl"] for i in part]))
@@ -74,7 +94,7 @@ def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dic
         **{part: evaluation[part] for part in ("recall", "agreement", "perplexity", "needles")},
         "by_layer": evaluation.get("by_layer", []),
         "short_runs": [short_run(path, path.stem) for path in shorts if path.is_file()],
-        "joint": [trunk[name] for name in RUNS if name in trunk],
+        "joint": [trunk[name] for name in JOINT_RUNS if name in trunk],
     }
     header = {
         "what": "an MSA index for SmolLM2-135M-Instruct: training, recall, perplexity, needles",
@@ -82,11 +102,8 @@ def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dic
         **about,
         "missing": find_missing(parts),
         "run": json.loads((run / "run.json").read_text()),
-        "index": {
-            f"index_{number}.safetensors": data.checksum(run / f"index_{number}.safetensors")
-            for number in (0, 1)
-        },
-        "tokens": json.loads((tokens / data.MANIFEST).read_text()),
+        "index": {name: checksum(run / name) for name in FILES},
+        "tokens": json.loads((tokens / MANIFEST).read_text()),
         "evaluation_seconds": evaluation["seconds"],
         "texts": evaluation["texts"],
     }
@@ -96,7 +113,7 @@ def make_record(run: Path, joint: Path | None, tokens: Path, about: dict) -> dic
 def find_missing(parts: dict[str, list]) -> list[str]:
     """What the record lacks, in words: parts that were not run, a table that was cut short."""
     missing = [f"{name}: not run" for name, rows in parts.items() if not rows]
-    for part, key, wanted in (("joint", "run", RUNS), ("short_runs", "name", SHORT_RUNS)):
+    for part, key, wanted in (("joint", "run", JOINT_RUNS), ("short_runs", "name", SHORT_RUNS)):
         absent = [name for name in wanted if name not in {row[key] for row in parts[part]}]
         if parts[part] and absent:
             missing.append(f"{part}: not run: {', '.join(absent)}")
@@ -117,16 +134,21 @@ def write_record(record: dict, out: Path) -> None:
     out.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("run", "tokens", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--joint", type=Path, help="the experiments' folder, if they were run")
-    parser.add_argument("--gpu", required=True)
-    parser.add_argument("--date", required=True, help="of the runs, like 2026-11-25")
-    parser.add_argument("--versions", type=json.loads, required=True, help='{"torch": "2.11.0"}')
-    parser.add_argument("--commands", nargs="+", required=True, help="as the runs were started")
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = new_parser(__doc__, "tokens", "out")
+    made.add_argument("--run", type=Path, required=True, help="the training's folder")
+    made.add_argument("--joint", type=Path, help="the experiments' folder, if they were run")
+    made.add_argument("--gpu", required=True)
+    made.add_argument("--date", required=True, help="of the runs, like 2026-11-25")
+    made.add_argument("--versions", type=json.loads, required=True, help='{"torch": "2.11.0"}')
+    made.add_argument("--commands", nargs="+", required=True, help="as the runs were started")
+    return made
+
+
+def main() -> None:
+    """Write the record."""
+    arguments = parser().parse_args()
     about = {name: getattr(arguments, name) for name in ("gpu", "versions", "date", "commands")}
     record = make_record(arguments.run, arguments.joint, arguments.tokens, about)
     write_record(record, arguments.out)

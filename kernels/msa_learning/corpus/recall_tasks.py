@@ -1,7 +1,7 @@
-"""Recall drills: real text in which facts and passages come again, so that looking back pays off.
+"""Recall tasks: real text in which facts and passages come again, to be recalled from far back.
 
-A quarter of the training mix. Names, phrasings and kinds of answers are others than those of the
-needles that the evaluation hides (`msa_learning.corpus.needles`).
+Synthetic; `Config.recall_task_share` of the training mix. Names, phrasings and kinds of answers
+differ from those of the needles that the evaluation hides (`msa_learning.corpus.needles`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Int
 
-DRILL_TOKENS = 8192
+TASK_TOKENS = 8192
 STRIDE = 64  # about so many tokens of new text between two things that come again
 PASSAGE = 96  # the most tokens that are copied word for word
 FACTS_SHARE = 0.6  # of what comes again; the rest are passages
@@ -114,19 +114,19 @@ def make_fact(rng: np.random.Generator) -> tuple[str, str]:
     return beginning, f" {rng.choice(WORDS)}-{rng.integers(1000)}"
 
 
-def make_drill(
+def make_recall_task(
     encode: Callable[[str], Int[np.ndarray, " n"]],
     filler: Int[np.ndarray, " n"],
     rng: np.random.Generator,
 ) -> Int[np.ndarray, " n"]:
-    """DRILL_TOKENS tokens of real text; after every STRIDE a new fact, and something again.
+    """TASK_TOKENS tokens of real text; after every STRIDE a new fact, and something again.
 
     That is an old fact, or a passage copied. How far back it lies is drawn on a logarithmic
     scale: near and far alike.
     """
-    start = rng.integers(len(filler) - DRILL_TOKENS)
+    start = rng.integers(len(filler) - TASK_TOKENS)
     facts, text = [], np.zeros(0, np.int64)
-    while len(text) < DRILL_TOKENS:
+    while len(text) < TASK_TOKENS:
         stop = start + int(rng.integers(STRIDE // 2, STRIDE * 3 // 2))
         facts.append(encode("\n\n{}{}.\n\n".format(*make_fact(rng))))
         text = np.concatenate([text, filler[start:stop], facts[-1]])
@@ -138,7 +138,7 @@ def make_drill(
             first = max(0, len(text) - PASSAGE - log_uniform(rng, len(text)))
             again = text[first : first + int(rng.integers(PASSAGE // 3, PASSAGE))]
         text = np.concatenate([text, again])
-    return text[:DRILL_TOKENS]
+    return text[:TASK_TOKENS]
 
 
 def log_uniform(rng: np.random.Generator, most: int) -> int:

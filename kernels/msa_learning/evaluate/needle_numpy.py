@@ -3,7 +3,7 @@
 The context is prefilled with dense attention once; then question and answer run with every layer
 reading only the blocks that a training-free score picks. Needs `make real`:
 
-python -m msa_learning.evaluate.needle --rows build/needle.jsonl
+python -m msa_learning.evaluate.needle_numpy --rows build/needle.jsonl
     --out msa_ref/data/measured/needle_smollm2.json
 
 A needle takes about half a minute; `--rows` keeps the finished ones, so a stopped run goes on.
@@ -11,38 +11,29 @@ A needle takes about half a minute; `--rows` keeps the finished ones, so a stopp
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
-import math
 import platform
-import pydoc_data.topics
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from msa_learning.arguments import new_parser
+from msa_learning.corpus.cities import CITIES
+from msa_learning.documentation import documentation_topics
+from msa_learning.evaluate.intervals import wilson
 from msa_ref import dense, selection, sparse
 from msa_ref.smollm2 import Cache, SmolLM2, attend_dense
 
 if TYPE_CHECKING:
+    import argparse
+
     from jaxtyping import Float
 
 CONTEXT = 4000
 BUDGETS = ((32, 4), (128, 16))
 JOINS = {"max": np.max, "mean": np.mean}
-CITIES = (
-    "Lisbon",
-    "Oslo",
-    "Cairo",
-    "Lima",
-    "Dublin",
-    "Prague",
-    "Hanoi",
-    "Quito",
-    "Accra",
-    "Vienna",
-)
 SEED = 2025
 MEASURED = ("mass", "reads")
 
@@ -89,7 +80,7 @@ RULES = {
 
 
 def choose_blocks(rule: str, join: str, q, k, *, block_size: int, top_k: int):
-    """The selection of every group by one rule; first and own block forced.
+    """The selection of every group by one rule; first and local block forced.
 
     `join` makes one score of the group's heads: the highest of them or their mean.
     """
@@ -134,7 +125,7 @@ def make_haystack(model: SmolLM2, index: int) -> Haystack:
     sentence = f"\n\nThe special magic number for {city} is"
     needle = model.encode(f"{sentence} {number}.\n\n")
     question, answer = model.encode(sentence), model.encode(f" {number}")
-    filler = model.encode("\n\n".join(pydoc_data.topics.topics.values()))
+    filler = model.encode("\n\n".join(documentation_topics().values()))
     room = CONTEXT - len(needle) - len(question) - len(answer)
     start = int(rng.integers(len(filler) - room))
     depth = int(room * rng.uniform(0.05, 0.95))
@@ -165,8 +156,8 @@ def try_rule(model, cache, hay, *, rule: str, join: str, block_size: int, top_k:
         weights, _ = dense.attention_weights(q, k)
         mass = selection.block_mass(weights, num_kv_heads=k.shape[1], block_size=block_size)
         kept.append(selection.captured_mass(chosen, mass).mean())
-        held = (chosen == hay.digits // block_size).any(axis=-1)
-        reads.append(held[..., hay.predicting].mean())
+        reached = (chosen == hay.digits // block_size).any(axis=-1)
+        reads.append(reached[..., hay.predicting].mean())
         return sparse.attention(q, k, v, chosen, block_size=block_size)[0]
 
     right = is_right(model, cache, hay, attend)
@@ -187,14 +178,6 @@ def try_needle(model: SmolLM2, index: int) -> dict:
         for join in JOINS
     ]
     return hay.story | {"dense": is_right(model, cache, hay, attend_dense), "tries": tries}
-
-
-def wilson(right: int, of: int) -> list[float]:
-    """Ends of the 95 % Wilson interval of a share."""
-    z = 1.959964
-    centre = (right + z * z / 2) / (of + z * z)
-    half = z / (of + z * z) * math.sqrt(right * (of - right) / of + z * z / 4)
-    return [round(max(0.0, centre - half), 3), round(min(1.0, centre + half), 3)]
 
 
 def summarise(needles: list[dict]) -> list[dict]:
@@ -226,7 +209,7 @@ def write_record(needles: list[dict], out: Path) -> None:
             "read the number; which = right or not, needle by needle; interval = Wilson, 95 %"
         ),
         "filler": f"pydoc_data.topics of Python {platform.python_version()}",
-        "command": "python -m msa_learning.evaluate.needle --rows build/needle.jsonl --out "
+        "command": "python -m msa_learning.evaluate.needle_numpy --rows build/needle.jsonl --out "
         + out.as_posix(),
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -241,13 +224,19 @@ def write_record(needles: list[dict], out: Path) -> None:
     out.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--needles", type=int, default=40)
-    parser.add_argument("--first", type=int, default=0, help="skip the needles before this one")
-    parser.add_argument("--rows", type=Path, required=True, help="finished needles, one a line")
-    parser.add_argument("--out", type=Path, help="write the record here once all are finished")
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = new_parser(__doc__)
+    made.add_argument("--needles", type=int, default=40)
+    made.add_argument("--first", type=int, default=0, help="skip the needles before this one")
+    made.add_argument("--rows", type=Path, required=True, help="finished needles, one a line")
+    made.add_argument("--out", type=Path, help="write the record here once all are finished")
+    return made
+
+
+def main() -> None:
+    """Ask for every needle that is not in `--rows` yet."""
+    arguments = parser().parse_args()
     lines = arguments.rows.read_text().splitlines() if arguments.rows.exists() else []
     done = {needle["index"]: needle for needle in map(json.loads, lines)}
     wanted = range(arguments.first, arguments.needles)

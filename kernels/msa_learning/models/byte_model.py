@@ -1,6 +1,6 @@
 """A byte-level language model whose attention is MSA, to train from scratch in minutes on a CPU.
 
-    python -m msa_learning.models.small_model --steps 400
+    python -m msa_learning.models.byte_model --steps 400
 
 trains it on the Python documentation inside the standard library. The index starts from nothing,
 together with the trunk: first dense attention while the index watches, then its own selection.
@@ -8,7 +8,6 @@ together with the trunk: first dense attention while the index watches, then its
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,11 +16,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from msa_learning.arguments import new_parser
 from msa_learning.attention.layer import M3Attention
+from msa_learning.documentation import documentation_topics
 from msa_ref.checks import check_int, check_sizes
 from msa_ref.config import MSAConfig
 
 if TYPE_CHECKING:
+    import argparse
+
     from jaxtyping import Float, Int, Int32
     from torch import Tensor
 
@@ -66,7 +69,7 @@ class Block(nn.Module):
         return hidden + self.down(gated), attended
 
 
-class SmallModel(nn.Module):
+class ByteModel(nn.Module):
     """The model: bytes in, logits of the next byte out. Sizes default to about 0.7 M parameters."""
 
     def __init__(self, config: MSAConfig = SMALL, *, layers: int = 3, hidden: int = 128):
@@ -78,7 +81,7 @@ class SmallModel(nn.Module):
         self.norm = nn.RMSNorm(hidden)
 
     def forward(self, tokens: Int[Tensor, "B T"], *, warm_up: bool = False) -> ModelOutput:
-        """Logits, selections and, in training, the KL. Raises ValueError on what is no byte."""
+        """Logits, selections and, in training, the KL. Tokens that are no bytes: ValueError."""
         if tokens.min() < 0 or tokens.max() >= BYTES:
             got = tokens.min().item(), tokens.max().item()
             raise ValueError(f"tokens: got {got[0]} to {got[1]}, takes bytes, 0 to {BYTES - 1}")
@@ -105,7 +108,7 @@ def as_tokens(text: bytes, context: int) -> Int[Tensor, " n"]:
 
 
 def train(
-    model: SmallModel,
+    model: ByteModel,
     text: bytes,
     *,
     steps: int,
@@ -116,7 +119,7 @@ def train(
     kl_weight: float = 1.0,
     learning_rate: float = 3e-3,
 ) -> Iterator[TrainingStep]:
-    """Trains the model in place, one step for each item taken: LM loss + kl_weight * KL.
+    """Train the model in place, one step for each item that is drawn: LM loss + kl_weight * KL.
 
     The two losses never share a parameter; the weight only sets the index's pace. Attention is
     dense for the first `warm_up_steps`. Raises ValueError on a text shorter than `context` bytes.
@@ -145,7 +148,7 @@ def train(
 
 @torch.no_grad()
 def held_out_loss(
-    model: SmallModel, text: bytes, *, dense: bool = False, context: int = CONTEXT
+    model: ByteModel, text: bytes, *, dense: bool = False, context: int = CONTEXT
 ) -> float:
     """Nats a byte over the text's whole contexts, with MSA or, `dense`, without selecting."""
     tokens = as_tokens(text, context)
@@ -156,21 +159,25 @@ def held_out_loss(
 
 
 def documentation() -> bytes:
-    """The Python documentation's topics, which the standard library carries: about 0.5 MB."""
-    from pydoc_data.topics import topics
-
+    """Python's documentation topics in the order of their names, as bytes of UTF-8."""
+    topics = documentation_topics()
     return "\n\n".join(topics[name] for name in sorted(topics)).encode()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = new_parser(__doc__)
+    made.add_argument("--steps", type=int, default=400)
+    made.add_argument("--seed", type=int, default=0)
+    return made
 
 
 def main() -> None:
     """Train on nine tenths of the documentation and test on the rest."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parser().parse_args()
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
-    text, model, start = documentation(), SmallModel(), time.monotonic()
+    text, model, start = documentation(), ByteModel(), time.monotonic()
     cut = len(text) * 9 // 10
     warm_up_steps = options.steps // 4
     for done in train(

@@ -1,7 +1,7 @@
-"""Rules that score the blocks of a key cache: the learned index and those that need no training.
+"""Functions that score the blocks of a key cache: the learned index and some without training.
 
-Each takes an `AttentionInput` and gives one score for every query, group and block. Like MSA's own
-index they choose for a whole group, so what heads of a group want apart is joined by max or mean.
+Each takes an `AttentionInput` and returns one score for every query, group and block. As in MSA's
+own index a group selects as one, so scores of its heads are joined by their maximum or mean.
 """
 
 from __future__ import annotations
@@ -13,48 +13,60 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from msa_learning.attention import select
-from msa_learning.evaluate import recall
-from msa_learning.models.smollm2 import AttentionInput, index_lanes
+from msa_learning.attention.selection import Budget, best_blocks, block_scores
+from msa_learning.evaluate.recall import block_mass
+from msa_learning.index.branch import index_qk
+from msa_learning.models.smollm2 import AttentionInput
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int32
     from torch import Tensor
 
     Scores = Callable[[AttentionInput, int], Float[Tensor, "B Hkv T nb"]]
 
 
-class Rule(NamedTuple):
-    """How blocks are scored, and how many of the first are read whatever their score."""
+class Scorer(NamedTuple):
+    """How blocks are scored, and how many of the first are selected whatever their score."""
 
     scores: Scores
     init_blocks: int = 1
 
-    def choose(self, inputs: AttentionInput, *, block_size: int, top_k: int):
-        """The selection [B,Hkv,T,k] of one layer."""
-        scores = self.scores(inputs, block_size)
-        return self.best(scores, inputs, block_size=block_size, top_k=top_k)
+    def select(self, inputs: AttentionInput, budget: Budget) -> Int32[Tensor, "B Hkv T k"]:
+        """The selection of one layer."""
+        return self.from_scores(self.scores(inputs, budget.block_size), inputs, budget)
 
-    def best(self, scores: Tensor, inputs: AttentionInput, *, block_size: int, top_k: int):
-        """The same from scores at hand, which serve every `top_k`."""
-        sizes = {"top_k": top_k, "block_size": block_size, "num_keys": inputs.k.shape[2]}
-        return select.best_blocks(scores, init_blocks=self.init_blocks, **sizes)
+    def from_scores(
+        self, scores: Float[Tensor, "B Hkv T nb"], inputs: AttentionInput, budget: Budget
+    ) -> Int32[Tensor, "B Hkv T k"]:
+        """The selection by scores that serve every budget of this block size."""
+        return best_blocks(
+            scores,
+            top_k=budget.top_k,
+            block_size=budget.block_size,
+            num_keys=inputs.k.shape[2],
+            init_blocks=self.init_blocks,
+        )
 
 
-def all_rules(branches: nn.ModuleList) -> dict[str, Rule]:
-    """Every rule by its name in the records."""
+def learned_scorer(branches: nn.ModuleList, *, init_blocks: int = 0) -> Scorer:
+    """Scores by a trained index; MiniMax-M3 forces no first block."""
 
-    def learned(inputs: AttentionInput, block_size: int):
-        return select.block_scores(*index_lanes(branches, inputs), block_size=block_size)
+    def scores(inputs: AttentionInput, block_size: int):
+        return block_scores(*index_qk(branches, inputs), block_size=block_size)
 
+    return Scorer(scores, init_blocks)
+
+
+def all_scorers(branches: nn.ModuleList) -> dict[str, Scorer]:
+    """Every scorer by its name in the records."""
     return {
-        "learned": Rule(learned, init_blocks=0),
-        "learned+sink": Rule(learned),
-        "max": Rule(max_scores),
-        "mass": Rule(mass_scores, init_blocks=0),
-        "mean": Rule(mean_key_scores),
-        "bound": Rule(bound_scores),
-        "window": Rule(window_scores),
+        "learned": learned_scorer(branches),
+        "learned+sink": learned_scorer(branches, init_blocks=1),
+        "max": Scorer(max_scores),
+        "mass": Scorer(mass_scores, init_blocks=0),
+        "mean": Scorer(mean_key_scores),
+        "bound": Scorer(bound_scores),
+        "window": Scorer(window_scores),
     }
 
 
@@ -64,13 +76,13 @@ def max_scores(inputs: AttentionInput, block_size: int) -> Float[Tensor, "B Hkv 
     # A group's heads share one key, as the index's groups do: each group takes a batch's place.
     q = inputs.q.unflatten(1, (groups[1], -1)).flatten(0, 1)
     k = inputs.k.flatten(0, 1)[:, None]
-    scores = select.block_scores(q, k, block_size=block_size)
+    scores = block_scores(q, k, block_size=block_size)
     return scores.amax(dim=1).unflatten(0, groups)
 
 
 def mass_scores(inputs: AttentionInput, block_size: int) -> Float[Tensor, "B Hkv T nb"]:
     """The dense attention mass itself: the selection that recall is measured against."""
-    return recall.block_mass(inputs.q, inputs.k, block_size=block_size)
+    return block_mass(inputs.q, inputs.k, block_size=block_size)
 
 
 def mean_key_scores(inputs: AttentionInput, block_size: int) -> Float[Tensor, "B Hkv T nb"]:
@@ -95,7 +107,7 @@ def bound_scores(inputs: AttentionInput, block_size: int) -> Float[Tensor, "B Hk
 
 
 def window_scores(inputs: AttentionInput, block_size: int) -> Float[Tensor, "B Hkv T nb"]:
-    """The later the block the better: a sliding window behind the first block."""
+    """The block's number: the last blocks are best, which makes a sliding window."""
     num_blocks = -(-inputs.k.shape[2] // block_size)
     late = torch.arange(num_blocks, dtype=torch.float32, device=inputs.q.device)
     return late.expand(len(inputs.q), inputs.k.shape[1], inputs.q.shape[2], -1)

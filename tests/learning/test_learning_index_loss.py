@@ -1,4 +1,4 @@
-"""The loss that teaches the index: its value, its gradient, where no gradient goes, its memory."""
+"""The loss that trains the index: its value, its gradient, where no gradient goes, its memory."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from cases import make_lanes, random_selection, refused
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from msa_learning.attention import loss, select, sparse
+from msa_learning.attention import index_loss, selection, sparse
 
 SIZES = {"block_size": 5}
 
@@ -54,7 +54,7 @@ def test_value_and_gradient_are_those_of_autograd_on_the_plain_form(selection, c
     index_q, index_k, q, k = lanes()
     want = plain_kl(index_q, index_k, q, k, selection)
     want_grads = torch.autograd.grad(want, (index_q, index_k))
-    got = loss.index_kl(index_q, index_k, q, k, selection, chunk=chunk, **SIZES)
+    got = index_loss.index_kl(index_q, index_k, q, k, selection, chunk=chunk, **SIZES)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
     got_grads = torch.autograd.grad(3 * got, (index_q, index_k))
     for ours, theirs in zip(got_grads, want_grads):
@@ -66,7 +66,7 @@ def test_gradient_is_that_of_finite_differences(selection):
     index_q, index_k, q, k = lanes()
 
     def of_the_index(index_q, index_k):
-        return loss.index_kl(index_q, index_k, q, k, selection, chunk=4, **SIZES)
+        return index_loss.index_kl(index_q, index_k, q, k, selection, chunk=4, **SIZES)
 
     assert torch.autograd.gradcheck(of_the_index, (index_q, index_k), fast_mode=True)
 
@@ -77,7 +77,7 @@ def test_gradient_on_the_logits_is_the_difference_of_the_two_softmaxes(selection
     _, _, q, k = lanes()
     logits = torch.randn(3, 2, 11, 23, dtype=torch.float64, requires_grad=True)
     unit = torch.eye(23, dtype=torch.float64).expand(3, 1, 23, 23)
-    loss.index_kl(logits, unit, q, k, selection, index_scale=1.0, **SIZES).backward()
+    index_loss.index_kl(logits, unit, q, k, selection, index_scale=1.0, **SIZES).backward()
     want = torch.zeros_like(logits)
     for row, tokens in supports(selection, 11, 23):
         b, g, t = row
@@ -91,16 +91,16 @@ def test_each_head_is_normalised_before_the_average():
     q = torch.tensor([[[[0.0]], [[40.0]]]], dtype=torch.float64)
     k = torch.tensor([[[[0.0], [1.0]]]], dtype=torch.float64)
     support = torch.ones(1, 2, dtype=torch.bool)
-    p = loss.teacher(q, k, support, 1.0)
+    p = index_loss.attention_target(q, k, support, 1.0)
     torch.testing.assert_close(p.flatten(), torch.tensor([0.25, 0.75], dtype=torch.float64))
 
 
-def test_the_teacher_is_not_dsas():
+def test_the_target_is_not_dsas():
     """DSA sums the heads' dense weights and normalises after: on a support that is another p."""
     q = torch.tensor([[[[0.0]], [[40.0]]]], dtype=torch.float64)
     k = torch.tensor([[[[0.0], [1.0], [2.0]]]], dtype=torch.float64)
     support = torch.tensor([[True, True, False]])
-    p = loss.teacher(q, k, support, 1.0).flatten()
+    p = index_loss.attention_target(q, k, support, 1.0).flatten()
     dense = (q[0, :, 0] @ k[0, 0].T).softmax(-1).sum(0) * support[0]
     torch.testing.assert_close(p, torch.tensor([0.25, 0.75, 0], dtype=torch.float64))
     torch.testing.assert_close(
@@ -112,14 +112,14 @@ def test_it_is_zero_where_the_index_is_the_attention():
     """One head a group, and that head's queries and keys for the index's."""
     made = make_lanes()
     q, k = torch.from_numpy(made.q[:, :1]), torch.from_numpy(made.k[:, :1])
-    assert abs(float(loss.index_kl(q, k, q, k, **SIZES))) < 1e-12
-    assert float(loss.index_kl(2 * q, k, q, k, **SIZES)) > 0.01
+    assert abs(float(index_loss.index_kl(q, k, q, k, **SIZES))) < 1e-12
+    assert float(index_loss.index_kl(2 * q, k, q, k, **SIZES)) > 0.01
 
 
 def test_the_trunk_gets_no_gradient():
     index_q, index_k, q, k = lanes()
     q, k = q.requires_grad_(), k.requires_grad_()
-    loss.index_kl(index_q, index_k, q, k, some_selection(), **SIZES).backward()
+    index_loss.index_kl(index_q, index_k, q, k, some_selection(), **SIZES).backward()
     assert q.grad is None
     assert k.grad is None
     assert index_q.grad.abs().max() > 0
@@ -130,7 +130,7 @@ def test_a_row_without_support_is_refused():
     selection = some_selection()
     selection[1, 0, 7] = -1
     with refused(ValueError, "selection", "(1, 0, 7)", "empty support"):
-        loss.index_kl(*lanes(), selection, **SIZES)
+        index_loss.index_kl(*lanes(), selection, **SIZES)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_row_without_support_is_refused():
 def test_tensors_that_do_not_fit_are_refused(changed, error, name, part):
     fitting = dict(zip(("index_q", "index_k", "q", "k"), lanes())) | SIZES
     with refused(error, name, part):
-        loss.index_kl(**(fitting | changed))
+        index_loss.index_kl(**(fitting | changed))
 
 
 class LargestTensor(TorchDispatchMode):
@@ -166,7 +166,7 @@ class LargestTensor(TorchDispatchMode):
 def training_memory(length, monkeypatch):
     """Numbers kept for the backward pass of a sparse layer and its loss, and the largest tensor."""
     monkeypatch.setattr(sparse, "CHUNK_QUERIES", 32)
-    monkeypatch.setattr(select, "CHUNK_QUERIES", 32)
+    monkeypatch.setattr(selection, "CHUNK_QUERIES", 32)
     q, k, v, index_q, index_k = (
         torch.randn(1, heads, length, 8, requires_grad=True) for heads in (4, 2, 2, 2, 1)
     )
@@ -179,9 +179,9 @@ def training_memory(length, monkeypatch):
 
     with LargestTensor() as seen:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            chosen = select.select_blocks(index_q, index_k, block_size=16, top_k=4)
+            chosen = selection.select_blocks(index_q, index_k, block_size=16, top_k=4)
             out = sparse.attention(q, k, v, chosen, block_size=16)
-            kl = loss.index_kl(index_q, index_k, q, k, chosen, block_size=16, chunk=32)
+            kl = index_loss.index_kl(index_q, index_k, q, k, chosen, block_size=16, chunk=32)
         (out.sum() + kl).backward()
     return sum(nbytes for _, nbytes in kept.values()), seen.numel
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -18,17 +18,40 @@ if TYPE_CHECKING:
 CHUNK_QUERIES = 256
 
 
+class Budget(NamedTuple):
+    """What one query of one KV group reads: at most `top_k` blocks of `block_size` tokens."""
+
+    block_size: int
+    top_k: int
+
+    @property
+    def tokens(self) -> int:
+        """The most tokens that a query reads."""
+        return self.block_size * self.top_k
+
+
 @torch.no_grad()
 def block_scores(
     index_q: Float[Tensor, "B Hkv T di"], index_k: Float[Tensor, "B 1 S di"], *, block_size: int
 ) -> Float[Tensor, "B Hkv T nb"]:
     """Score of every block for every query and group; -inf where nothing is visible.
 
-    Products in float32 (float64 of float64), of all queries at once; scaled by di**-0.5.
+    Products in float32 (float64 of float64), scaled by di**-0.5; CHUNK_QUERIES rows at a time.
     Source: MSA paper, Eq. 6.
     """
     contracts.check_index(index_q, index_k)
     check_sizes(block_size=block_size)
+    num_blocks = -(-index_k.shape[2] // block_size)
+    parts = []
+    for rows, num_visible in query_chunks(index_q.shape[2], index_k.shape[2], CHUNK_QUERIES):
+        scores = scores_of_rows(index_q[:, :, rows], index_k[:, :, :num_visible], block_size)
+        unseen = num_blocks - scores.shape[-1]
+        parts.append(functional.pad(scores, (0, unseen), value=-torch.inf))
+    return torch.cat(parts, dim=2)
+
+
+def scores_of_rows(index_q, index_k, block_size: int) -> Float[Tensor, "B Hkv T nb"]:
+    """`block_scores` of queries that are the last of the keys, all at once."""
     num_queries, num_keys = index_q.shape[2], index_k.shape[2]
     dtype = torch.promote_types(index_q.dtype, torch.float32)
     with torch.autocast(index_q.device.type, enabled=False):
@@ -55,12 +78,13 @@ def select_blocks(
     CHUNK_QUERIES rows at a time. Raises ValueError on NaN scores.
     """
     contracts.check_index(index_q, index_k)
+    check_sizes(block_size=block_size)
     check_budget(top_k, init_blocks, local_blocks)
     forced = {"init_blocks": init_blocks, "local_blocks": local_blocks}
     parts = []
-    for rows, seen in query_chunks(index_q.shape[2], index_k.shape[2], CHUNK_QUERIES):
-        scores = block_scores(index_q[:, :, rows], index_k[:, :, :seen], block_size=block_size)
-        sizes = {"top_k": top_k, "block_size": block_size, "num_keys": seen}
+    for rows, num_visible in query_chunks(index_q.shape[2], index_k.shape[2], CHUNK_QUERIES):
+        scores = scores_of_rows(index_q[:, :, rows], index_k[:, :, :num_visible], block_size)
+        sizes = {"top_k": top_k, "block_size": block_size, "num_keys": num_visible}
         parts.append(best_blocks(scores, **sizes, **forced))
     return torch.cat(parts, dim=2)
 
@@ -75,15 +99,19 @@ def best_blocks(
     init_blocks: int = 0,
     local_blocks: int = 1,
 ) -> Int32[Tensor, "B Hkv T k"]:
-    """The same from scores at hand, such as the attention mass of the blocks."""
+    """Ids of the `top_k` blocks with the highest scores, forced blocks first.
+
+    Ascending, -1 in unused slots on the right; ties go to the lower id. The scores may be any,
+    such as the attention mass of the blocks. Raises ValueError on NaN.
+    """
     if block_scores.isnan().any():
         raise ValueError("block_scores: got NaN, takes finite scores or -inf")
     num_queries, num_blocks = block_scores.shape[2:]
     positions = torch.arange(num_keys - num_queries, num_keys, device=block_scores.device)
-    own = positions[:, None] // block_size
-    block = torch.arange(num_blocks, device=own.device)
-    forced = (block < init_blocks) | (block > own - local_blocks)
-    ranked = block_scores.masked_fill(forced, torch.inf).masked_fill(block > own, -torch.inf)
+    local = positions[:, None] // block_size
+    block = torch.arange(num_blocks, device=local.device)
+    forced = (block < init_blocks) | (block > local - local_blocks)
+    ranked = block_scores.masked_fill(forced, torch.inf).masked_fill(block > local, -torch.inf)
     best_scores, best = ranked.sort(dim=-1, descending=True, stable=True)
     unused = best_scores[..., :top_k] == -torch.inf
     ids = best[..., :top_k].masked_fill(unused, num_blocks).sort(dim=-1).values
@@ -92,7 +120,7 @@ def best_blocks(
 
 
 def query_chunks(num_queries: int, num_keys: int, chunk: int) -> Iterator[tuple[slice, int]]:
-    """Rows of `chunk` queries at a time, with how many keys the last of them sees."""
+    """Rows of `chunk` queries at a time, with the number of keys visible to the last of them."""
     for first in range(0, num_queries, chunk):
         stop = min(first + chunk, num_queries)
         yield slice(first, stop), num_keys - num_queries + stop
@@ -105,14 +133,19 @@ def visible_tokens(num_queries: int, num_keys: int, device: torch.device) -> Boo
     )
 
 
+def selection_mask(
+    selection: Int[Tensor, "B Hkv T k"], num_blocks: int
+) -> Bool[Tensor, "B Hkv T nb"]:
+    """True where a block is selected; ids from `num_blocks` on are left out."""
+    ids = selection.long().masked_fill(selection < 0, num_blocks).clamp(max=num_blocks)
+    chosen = ids.new_zeros((*ids.shape[:3], num_blocks + 1), dtype=torch.bool)
+    return chosen.scatter(-1, ids, True)[..., :num_blocks]
+
+
 def readable_tokens(
     selection: Int[Tensor, "B Hkv T k"], num_keys: int, block_size: int
 ) -> Bool[Tensor, "B Hkv T S"]:
     """True where a key is visible and lies in one of the query's selected blocks."""
-    num_blocks = -(-num_keys // block_size)
-    ids = selection.long().masked_fill(selection < 0, num_blocks)
-    chosen = ids.new_zeros((*ids.shape[:3], num_blocks + 1), dtype=torch.bool)
-    # An id beyond these keys is in the future of every query here.
-    chosen = chosen.scatter(-1, ids.clamp(max=num_blocks), True)[..., :num_blocks]
+    chosen = selection_mask(selection, -(-num_keys // block_size))
     tokens = chosen.repeat_interleave(block_size, dim=-1)[..., :num_keys]
-    return tokens & visible_tokens(ids.shape[2], num_keys, ids.device)
+    return tokens & visible_tokens(selection.shape[2], num_keys, selection.device)

@@ -2,31 +2,25 @@
 
 import pytest
 import torch
-from learning_models import (
-    HEAD_DIM,
-    LAYERS,
-    NUM_KV_HEADS,
-    WIDTH,
-    random_ids,
-    torch_model,
-)
+from learning_models import HEAD_DIM, LAYERS, NUM_KV_HEADS, SHAPE, WIDTH, random_ids, torch_model
 
 from msa_learning.attention.layer import GemmaNorm
-from msa_learning.index import index_branch, start
-from msa_learning.index.start import (
+from msa_learning.index import init_from_heads as module
+from msa_learning.index.branch import new_branches
+from msa_learning.index.init_from_heads import (
     STD,
-    hold_leader,
+    freeze_anchor,
+    init_from_heads,
     join_groups,
-    score_spread,
-    set_lane,
-    start_from_model,
+    score_std,
+    set_projection_and_norm,
 )
 from msa_learning.models.smollm2 import attend_dense
 
 
 def started(model, index_dim=HEAD_DIM):
-    branches = index_branch.new_branches(LAYERS, WIDTH, NUM_KV_HEADS, index_dim, seed=0)
-    start_from_model(branches, model, random_ids(3, 90))
+    branches = new_branches(LAYERS, WIDTH, NUM_KV_HEADS, index_dim, seed=0)
+    init_from_heads(branches, model, random_ids(3, 90))
     return branches
 
 
@@ -35,7 +29,7 @@ def scores_of(branches, model):
     sharpest, found = [], []
 
     def choose(inputs):
-        sharpest.append(score_spread(inputs.q, inputs.k).argmax(dim=1))
+        sharpest.append(score_std(inputs.q, inputs.k).argmax(dim=1))
         return attend_dense(inputs)
 
     def attend(inputs):
@@ -57,7 +51,7 @@ def correlation(ours, theirs):
     return torch.cosine_similarity(ours, theirs, dim=-1).mean().item()
 
 
-def test_the_spread_of_a_heads_scores_is_their_deviation_over_keys():
+def test_score_std_is_the_deviation_of_a_heads_scores_over_keys():
     """All keys of all sequences; what every key shares does not count."""
     generator = torch.Generator().manual_seed(4)
     q = torch.randn(2, 6, 30, 8, generator=generator, dtype=torch.float64)
@@ -66,7 +60,7 @@ def test_the_spread_of_a_heads_scores_is_their_deviation_over_keys():
     q[:, 1, :, :4] *= 100
     scores = q.unflatten(1, (2, 3)) @ k[:, :, None].mT
     right = scores.var(dim=-1, correction=0).mean(dim=(0, 3)).sqrt()
-    torch.testing.assert_close(score_spread(q, k), right)
+    torch.testing.assert_close(score_std(q, k), right)
 
 
 def complex_rows(*shape, generator):
@@ -74,12 +68,12 @@ def complex_rows(*shape, generator):
 
 
 def test_where_groups_have_the_same_keys_nothing_is_lost():
-    """One key turned and scaled pair by pair: a mixture of it serves all groups exactly."""
+    """One key rotated and scaled pair by pair: a mixture of it serves all groups exactly."""
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(400, 12, generator=generator, dtype=torch.float64)
     q, key = complex_rows(3, 4, generator=generator), complex_rows(4, generator=generator)
-    turns = torch.randn(3, 4, 1, generator=generator, dtype=torch.complex128)
-    k = turns * key
+    factors = torch.randn(3, 4, 1, generator=generator, dtype=torch.complex128)
+    k = factors * key
     index_q, index_k, energy = join_groups(q, k, x, torch.tensor([1.0, 5.0, 0.2]))
     assert (energy > 0).all()
     # A pair's score is the real part of conj(q x) (k y), whatever x and y.
@@ -92,7 +86,7 @@ def test_where_groups_have_the_same_keys_nothing_is_lost():
 
 def test_it_scores_as_the_model_does_before_any_training():
     model = torch_model()
-    untrained = index_branch.new_branches(LAYERS, WIDTH, NUM_KV_HEADS, HEAD_DIM, seed=0)
+    untrained = new_branches(**SHAPE, seed=0)
     for (ours, theirs), (drawn, _) in zip(
         scores_of(started(model), model), scores_of(untrained, model)
     ):
@@ -128,8 +122,8 @@ def test_no_mixture_of_the_groups_keys_does_better():
         assert loss(index_q + 0.05 * changed, index_k) > least
 
 
-def steady_text(generator):
-    """Tokens of which one mixture of channels is 1, and a lane of 2 heads of 3 pairs for them."""
+def text_with_a_constant(generator):
+    """Tokens with one mixture of channels that is 1, and weights of 2 heads of 3 pairs for them."""
     x = torch.randn(300, 9, generator=generator, dtype=torch.float64)
     x[:, 0] = 1 - x[:, 1]
     weight = torch.randn(2, 3, 2, 9, generator=generator, dtype=torch.float64)
@@ -137,15 +131,15 @@ def steady_text(generator):
 
 
 @pytest.mark.parametrize("weakest", [0, 2])
-def test_a_steady_channel_lets_lengths_through_the_norm(weakest, monkeypatch):
-    """The longer it is the less the norm changes: in the limit the lane comes out as it was."""
-    x, weight, linear, norm = steady_text(torch.Generator().manual_seed(2))
+def test_a_constant_channel_lets_lengths_through_the_norm(weakest, monkeypatch):
+    """The longer it is the less the norm changes: in the limit it comes out unchanged."""
+    x, weight, linear, norm = text_with_a_constant(torch.Generator().manual_seed(2))
     kept = (torch.arange(3) != weakest)[:, None].expand(3, 2).flatten()
     wanted = (x @ weight.flatten(0, 2).mT).unflatten(1, (2, 6)) * kept
     farthest = []
-    for steady in (0.5, 2, 1000):
-        monkeypatch.setattr(start, "STEADY", steady)
-        set_lane(linear, norm, weight, x, weakest)
+    for scale in (0.5, 2, 1000):
+        monkeypatch.setattr(module, "CONSTANT_SCALE", scale)
+        set_projection_and_norm(linear, norm, weight, x, weakest)
         with torch.no_grad():
             out = norm(linear(x).unflatten(1, (2, 6)))
         assert not out[..., ~kept].any()
@@ -154,57 +148,59 @@ def test_a_steady_channel_lets_lengths_through_the_norm(weakest, monkeypatch):
     assert farthest[2] < 1e-2
 
 
-def test_without_the_steady_channel_the_norm_takes_the_lengths():
-    """What it is for: a plain norm makes all keys equally long."""
-    x, weight, linear, norm = steady_text(torch.Generator().manual_seed(2))
+def test_without_the_constant_channel_the_norm_removes_the_lengths():
+    """A plain norm makes all keys equally long."""
+    x, weight, linear, norm = text_with_a_constant(torch.Generator().manual_seed(2))
     with torch.no_grad():
         linear.weight.copy_(weight.flatten(0, 2))
         plain = norm(linear(x).unflatten(1, (2, 6))).norm(dim=-1)
-        set_lane(linear, norm, weight, x, 0)
-        steady = norm(linear(x).unflatten(1, (2, 6))).norm(dim=-1)
+        set_projection_and_norm(linear, norm, weight, x, 0)
+        kept = norm(linear(x).unflatten(1, (2, 6))).norm(dim=-1)
     assert plain.std() < 1e-3 * plain.mean()
-    assert steady.std() > 0.2 * steady.mean()
+    assert kept.std() > 0.2 * kept.mean()
 
 
-def test_the_group_whose_head_is_sharpest_leads_its_layer():
+def test_the_group_whose_head_is_sharpest_is_its_layers_anchor():
     """And the start is nearer to its keys the higher the power by which groups count."""
     model, near = torch_model(), []
     for power in (1, 8):
-        branches = index_branch.new_branches(LAYERS, WIDTH, NUM_KV_HEADS, HEAD_DIM, seed=0)
-        leaders = start_from_model(branches, model, random_ids(3, 90), power=power)
+        branches = new_branches(**SHAPE, seed=0)
+        anchors = init_from_heads(branches, model, random_ids(3, 90), power=power)
         near.append(
             [
-                correlation(ours[:, [leader]], theirs[:, [leader]])
-                for leader, (ours, theirs) in zip(leaders, scores_of(branches, model))
+                correlation(ours[:, [anchor]], theirs[:, [anchor]])
+                for anchor, (ours, theirs) in zip(anchors, scores_of(branches, model))
             ]
         )
-    spreads = []
+    deviations = []
 
     def look(inputs):
-        spreads.append(score_spread(inputs.q, inputs.k).amax(dim=1))
+        deviations.append(score_std(inputs.q, inputs.k).amax(dim=1))
         return attend_dense(inputs)
 
     with torch.no_grad():
         model(random_ids(3, 90), look)
-    assert leaders == [int(spread.argmax()) for spread in spreads]
+    assert anchors == [int(std.argmax()) for std in deviations]
     assert all(high > low + 0.02 for low, high in zip(*near))
 
 
-def test_a_held_leader_gets_no_gradient_and_the_others_get_all_of_theirs():
+def test_a_frozen_anchor_gets_no_gradient_and_the_others_get_all_of_theirs():
     hidden, angles = torch.randn(2, 5, 12), torch.zeros(5, 4)
     found = []
-    for held in (False, True):
-        branch = index_branch.new_branches(1, 12, 3, 8, seed=0)[0]
-        if held:
-            hold_leader(branch, 1)
+    for frozen in (False, True):
+        branch = new_branches(1, 12, 3, 8, seed=0)[0]
+        if frozen:
+            freeze_anchor(branch, 1)
         index_q, index_k = branch(hidden, angles)
         (index_q @ index_k.mT).square().sum().backward()
         found.append(branch)
-    free, held = found
-    assert all(x.grad is None for x in (held.k_proj.weight, held.k_norm.weight, held.q_norm.weight))
+    free, frozen = found
+    assert all(
+        x.grad is None for x in (frozen.k_proj.weight, frozen.k_norm.weight, frozen.q_norm.weight)
+    )
     wanted = free.q_proj.weight.grad.unflatten(0, (3, 8)).clone()
     wanted[1] = 0
-    assert torch.equal(held.q_proj.weight.grad.unflatten(0, (3, 8)), wanted)
+    assert torch.equal(frozen.q_proj.weight.grad.unflatten(0, (3, 8)), wanted)
     assert wanted[[0, 2]].any()
 
 

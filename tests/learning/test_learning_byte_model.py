@@ -4,8 +4,8 @@ import pytest
 import torch
 from cases import refused
 
-from msa_learning.models import small_model
-from msa_learning.models.small_model import SmallModel, held_out_loss, next_byte_loss, train
+from msa_learning.models import byte_model
+from msa_learning.models.byte_model import ByteModel, held_out_loss, next_byte_loss, train
 from msa_ref import MSAConfig
 
 TINY = MSAConfig(num_heads=4, num_kv_heads=2, head_dim=8, index_dim=8, block_size=4, top_k=3)
@@ -14,7 +14,7 @@ TEXT = b"a quick brown fox jumps over a lazy dog; " * 20
 
 def make(seed=0):
     torch.manual_seed(seed)
-    return SmallModel(TINY, layers=2, hidden=16)
+    return ByteModel(TINY, layers=2, hidden=16)
 
 
 def run(model, *, steps=30, warm_up_steps=10, seed=0):
@@ -77,7 +77,7 @@ def test_the_selection_matters():
 
 
 def test_the_documentation_is_there():
-    text = small_model.documentation()
+    text = byte_model.documentation()
     assert len(text) > 300_000
     assert b'The "assert" statement' in text
 
@@ -90,4 +90,4 @@ def test_bad_input_is_refused():
     with refused(ValueError, "tokens", "-1 to 0", "255"):
         make()(torch.tensor([[0, -1]]))
     with refused(ValueError, "layers", "0", "at least 1"):
-        SmallModel(TINY, layers=0)
+        ByteModel(TINY, layers=0)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from cases import make_lanes, random_selection, refused
 
-from msa_learning.attention import select
-from msa_learning.attention import sparse as learning_sparse
+from msa_learning.attention import selection as torch_selection
+from msa_learning.attention import sparse as torch_sparse
 from msa_ref import scoring, selection, sparse
 
 RULES = [
@@ -24,8 +24,8 @@ def tensors(*arrays):
 @pytest.fixture(autouse=True)
 def short_chunks(monkeypatch):
     """Chunks of 4 queries, so that 11 of them are three chunks, the last one shorter."""
-    monkeypatch.setattr(select, "CHUNK_QUERIES", 4)
-    monkeypatch.setattr(learning_sparse, "CHUNK_QUERIES", 4)
+    monkeypatch.setattr(torch_selection, "CHUNK_QUERIES", 4)
+    monkeypatch.setattr(torch_sparse, "CHUNK_QUERIES", 4)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["random", "ties"])
@@ -35,9 +35,11 @@ def test_blocks_are_those_of_the_reference(rule, num_keys, whole):
     lanes = make_lanes(num_keys=num_keys, whole=whole)
     scores = scoring.block_scores(lanes.index_q, lanes.index_k, block_size=5)
     want = selection.select_blocks(scores, block_size=5, num_keys=num_keys, **rule)
-    got_scores = select.block_scores(*tensors(lanes.index_q, lanes.index_k), block_size=5)
+    got_scores = torch_selection.block_scores(*tensors(lanes.index_q, lanes.index_k), block_size=5)
     np.testing.assert_allclose(got_scores, scores, rtol=0, atol=1e-12)
-    got = select.select_blocks(*tensors(lanes.index_q, lanes.index_k), block_size=5, **rule)
+    got = torch_selection.select_blocks(
+        *tensors(lanes.index_q, lanes.index_k), block_size=5, **rule
+    )
     np.testing.assert_array_equal(got, want)
     assert got.dtype == torch.int32
 
@@ -46,7 +48,7 @@ def test_nan_scores_are_refused():
     lanes = make_lanes()
     lanes.index_q[1, 0, 3, 2] = np.nan
     with refused(ValueError, "block_scores", "NaN"):
-        select.select_blocks(*tensors(lanes.index_q, lanes.index_k), block_size=5, top_k=2)
+        torch_selection.select_blocks(*tensors(lanes.index_q, lanes.index_k), block_size=5, top_k=2)
 
 
 @pytest.mark.parametrize("num_keys", [11, 20, 23])
@@ -55,7 +57,7 @@ def test_attention_is_that_of_the_reference(num_keys):
     chosen = random_selection(11, num_keys, 5, 3, batch=3, groups=2)
     assert (chosen < 0).all(axis=-1).any(), "some rows select nothing"
     want, _ = sparse.attention(lanes.q, lanes.k, lanes.v, chosen, block_size=5)
-    got = learning_sparse.attention(*tensors(lanes.q, lanes.k, lanes.v, chosen), block_size=5)
+    got = torch_sparse.attention(*tensors(lanes.q, lanes.k, lanes.v, chosen), block_size=5)
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 
 
@@ -66,7 +68,7 @@ def test_gradients_of_attention_are_those_of_finite_differences():
     lanes = [lane.requires_grad_() for lane in tensors(lanes.q, lanes.k, lanes.v)]
 
     def attend(q, k, v):
-        return learning_sparse.attention(q, k, v, chosen, block_size=5)
+        return torch_sparse.attention(q, k, v, chosen, block_size=5)
 
     assert torch.autograd.gradcheck(attend, lanes, fast_mode=True)
 
@@ -77,7 +79,7 @@ def test_gradients_of_attention_in_bf16_are_near_those_in_float32():
     halves = [lane.bfloat16().requires_grad_() for lane in tensors(made.q, made.k, made.v)]
     floats = [lane.detach().float().requires_grad_() for lane in halves]
     for lanes in (halves, floats):
-        learning_sparse.attention(*lanes, chosen, block_size=5).square().sum().backward()
+        torch_sparse.attention(*lanes, chosen, block_size=5).square().sum().backward()
     for half, single in zip(halves, floats):
         assert half.grad.dtype == torch.bfloat16
         error = (half.grad.float() - single.grad).norm() / single.grad.norm()
@@ -90,10 +92,10 @@ def test_what_is_not_selected_is_not_read():
     chosen = np.broadcast_to(np.int32([1, 4]), (3, 2, 8, 2)).copy()
     chosen[:, :, :5, 1] = -1
     q, k, v = tensors(lanes.q, lanes.k, lanes.v)
-    want = learning_sparse.attention(q, k, v, torch.from_numpy(chosen), block_size=5)
+    want = torch_sparse.attention(q, k, v, torch.from_numpy(chosen), block_size=5)
     for lane in (k, v):
         lane[:, :, :5] = lane[:, :, 10:20] = 1e30
-    got = learning_sparse.attention(q, k, v, torch.from_numpy(chosen), block_size=5)
+    got = torch_sparse.attention(q, k, v, torch.from_numpy(chosen), block_size=5)
     torch.testing.assert_close(got, want)
 
 
@@ -115,4 +117,4 @@ def test_tensors_that_do_not_fit_are_refused(changed, error, name, part):
     q, k, v = tensors(lanes.q, lanes.k, lanes.v)
     fitting = {"q": q, "k": k, "v": v, "selection": torch.zeros(3, 2, 11, 2).int()}
     with refused(error, name, part):
-        learning_sparse.attention(**(fitting | changed), block_size=5)
+        torch_sparse.attention(**(fitting | changed), block_size=5)
