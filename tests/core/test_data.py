@@ -1,13 +1,18 @@
 """The captured attention, and the scores that the needle experiment compares."""
 
+import json
+import shutil
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from msa_learning.evaluate import needle_numpy as needle
 from msa_learning.evaluate.intervals import wilson
+from msa_learning.index.storage import load_index
 from msa_ref import data, dense, selection
+from msa_ref.data import checksums
 
 LAYERS = [0, 11, 18]
 MEGABYTE = 2**20
@@ -67,6 +72,53 @@ def test_every_file_is_small_and_its_licence_named():
             assert path.name in readme
     assert "Apache-2.0" in readme
     assert "Python Software Foundation License" in readme
+
+
+def test_the_checksums_are_those_of_the_files():
+    listed = json.loads((files("msa_ref.data") / data.CHECKSUMS).read_text(encoding="utf-8"))
+    assert listed == checksums.make_checksums()
+    assert {path.suffix for path in map(Path, listed)} == {".npz", ".safetensors", ".json"}
+    assert len(listed) >= 9
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the shipped files' folder, and the package reading from it."""
+    for path in checksums.FOLDER.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    monkeypatch.setattr(data, "files", lambda _: tmp_path)
+    return tmp_path
+
+
+LOADERS = {
+    "smollm2_layer_11.npz": lambda: data.load_capture(11),
+    "smollm2_text.json": data.load_text,
+    "smollm2_learning.npz": data.load_snapshots,
+    "smollm2_explorer.npz": data.load_text_trace,
+    "m3_layer.npz": lambda: data.load_arrays("m3_layer.npz"),
+    "smollm2_index_0.safetensors": load_index,
+    "smollm2_index_1.safetensors": load_index,
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_a_shipped_file_with_a_flipped_bit_is_refused(copied, name):
+    path = copied / name
+    whole = path.read_bytes()
+    LOADERS[name]()
+    flips = 2 if LOADERS[name] is load_index else 12  # it makes 30 branches each time
+    for place in np.random.default_rng(1).integers(8 * len(whole), size=flips):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match=rf"{name}: got other contents than its checksum"):
+            LOADERS[name]()
+
+
+def test_a_file_that_does_not_ship_is_refused():
+    with pytest.raises(ValueError, match=r"name: got 'x.npz', takes one of \['m3_layer.npz'"):
+        data.read_file("x.npz")
 
 
 def test_heads_have_the_characters_that_the_lesson_tells_of():

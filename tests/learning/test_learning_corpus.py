@@ -1,6 +1,7 @@
 """Tokens prepared once: held out by file, checked, drawn by seed; tasks that can be recalled."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -74,6 +75,12 @@ def test_prose_is_cut_into_parts_without_brackets(monkeypatch, tmp_path):
     names, parts = zip(*corpus.prose_parts())
     assert names == ("kjv 0", "kjv 1", "kjv 2")
     assert "".join(parts) == body.replace("[", "").replace("]", "").strip()
+
+
+def test_a_python_without_its_documentation_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(ModuleNotFoundError, match="pydoc_data: this Python has no documentation"):
+        next(corpus.topic_texts())
 
 
 def test_batches_depend_on_the_generator_alone():

@@ -13,6 +13,7 @@ from msa_learning.corpus import needles
 from msa_learning.corpus.tokens import held_out_texts, save_tokens
 from msa_learning.evaluate import explorer_data, make_record, measure, needle_numpy, recall
 from msa_learning.evaluate.block_scorers import Scorer, all_scorers, window_scores
+from msa_learning.evaluate.intervals import bootstrap
 from msa_learning.index.branch import new_branches
 from msa_learning.models.smollm2 import AttentionInput, SparseAttention, attend_dense
 from msa_ref import selection
@@ -138,6 +139,21 @@ def test_perplexity_of_a_full_budget_is_that_of_dense(model, branches):
     assert all(abs(ratio - 1) > 1e-3 for ratio in small)
 
 
+def test_the_interval_of_perplexity_is_of_95_percent():
+    """That of many texts is near the normal distribution's, 1.96 standard errors to either side."""
+    nats = 3 + np.random.default_rng(4).normal(size=400)
+    error = nats.std() / 20
+    low, high = bootstrap(nats)
+    assert (high - low) / 2 / error == pytest.approx(1.96, rel=0.05)
+    row = measure.perplexity_row(nats, nats - 0.5)
+    assert row["interval"] == pytest.approx(np.exp([low, high]), abs=1e-3)
+    assert (
+        row["ratio_interval"]
+        == [row["ratio_interval"][0]] * 2
+        == pytest.approx([np.exp(0.5)] * 2, abs=1e-4)
+    )
+
+
 def test_budgets_leave_something_to_select():
     assert Budget(128, 8) in measure.all_budgets(4096)
     assert max(budget.tokens for budget in measure.all_budgets(1024)) == 512
@@ -230,6 +246,37 @@ def test_the_explorers_ranks_hold_every_budget(model, branches):
     assert mass.sum(axis=-1) == pytest.approx(np.ones((2, 2, 140)), abs=5e-3)
     others = mass[0, 1, 139, :4]
     assert np.argsort(-others).tolist() == np.argsort(found["mass_rank"][0, 1, 139, :4]).tolist()
+
+
+@pytest.mark.parametrize("text", ["plain", "你好, 世界", "a👩‍🚀b", "שלום é", "", "\ufffd\n\t"])
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_tokens_show_whole_characters(text, size):
+    encoded = text.encode()
+    pieces = [encoded[n : n + size] for n in range(0, len(encoded), size)]
+    texts = explorer_data.whole_characters(pieces)
+    assert len(texts) == len(pieces)
+    assert "".join(texts) == text
+    for piece, shown in zip(pieces, texts):
+        starts = sum(byte & 0xC0 != 0x80 for byte in piece)
+        assert len(shown) == starts
+
+
+def test_a_character_that_is_cut_off_is_marked():
+    assert explorer_data.whole_characters([b"a\xe4", b"\xbd"]) == ["a\ufffd", ""]
+    with pytest.raises(ValueError, match=r"pieces: got b'.xbd' first"):
+        explorer_data.whole_characters([b"\xbd", b"a"])
+
+
+def test_tokens_of_a_text_join_to_it():
+    """A vocabulary of single bytes and some merges, written as GPT-2's tokenizers write them."""
+    source = SimpleNamespace(vocabulary=["Ġ", "ä", "½", "ł", "ĠHi", "Ċ", "<|im_start|>"])
+    ids = [4, 0, 1, 2, 3, 5, 6]
+    texts = explorer_data.token_texts(source, ids)
+    assert texts == [" Hi", " ", "你", "", "", "\n", "<|im_start|>"]
+
+
+def test_the_alphabet_has_every_byte():
+    assert sorted(explorer_data.byte_alphabet().values()) == list(range(256))
 
 
 def test_a_record_counts_repeated_steps_once(tmp_path):

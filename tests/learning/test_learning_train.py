@@ -1,62 +1,32 @@
-"""Training runs: what learns, what stays, resuming after a kill, half-written checkpoints."""
+"""Training: what learns and what stays, schedule and optimisers, the choice of every layer."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 import torch
-from learning_models import LAYERS, SHAPE, random_ids, token_sets, torch_model
+from learning_models import LAYERS, SHAPE, random_ids, torch_model
+from training_cases import TINY, new_training
 
 from msa_learning.attention.index_loss import index_kl
 from msa_learning.attention.selection import Budget
-from msa_learning.evaluate.make_record import read_log
-from msa_learning.index import branch
 from msa_learning.index.branch import index_qk, index_selector
+from msa_learning.index.branch import new_branches as make_branches
 from msa_learning.index.distilling_attention import (
     DenseDistillation,
     JointDistillation,
     SparseDistillation,
 )
 from msa_learning.index.init_from_heads import init_from_heads
-from msa_learning.index.storage import load_index
 from msa_learning.models.smollm2 import SparseAttention, attend_dense
-from msa_learning.train import checkpoints, run, snapshots
-from msa_learning.train.schedule import CONFIGS, schedule
-from msa_learning.train.training import Training, swap_costs
+from msa_learning.train.schedule import schedule
+from msa_learning.train.training import new_optimizers, swap_costs
 
-TINY = dataclasses.replace(
-    CONFIGS["smoke"],
-    batch_tokens=128,
-    lengths=(64, 32),
-    block_sizes=(8, 16),
-    budgets=(16, 32),
-    recall_length=128,
-    recall_block=8,
-    recall_top_k=4,
-    choosing_batches=2,
-    learning_rate=3e-2,
-)
 SMALL = Budget(block_size=8, top_k=3)
 
 
-@pytest.fixture
-def model():
-    return torch_model()
-
-
-@pytest.fixture(autouse=True)
-def layers_of_snapshots(monkeypatch):
-    monkeypatch.setattr(snapshots, "LAYERS", (0, 2))
-    monkeypatch.setattr(snapshots, "DUE", (0, 3))
-
-
-def new_training(model, *, steps, seed=0, config=TINY):
-    return Training(model, token_sets(), config, seed=seed, steps=steps)
-
-
 def new_branches(seed=2):
-    return branch.new_branches(**SHAPE, seed=seed)
+    return make_branches(**SHAPE, seed=seed)
 
 
 def gradients(branches):
@@ -239,19 +209,6 @@ def test_a_swap_costs_the_loss_that_it_adds_to_the_sparse_model(model):
     assert max(map(abs, everything)) < 1e-5
 
 
-@pytest.fixture
-def judged(monkeypatch):
-    """Given costs instead of measured ones; the arguments of every call."""
-    asked = []
-
-    def measured(model, branches, others, batches, budget):
-        asked.append((list(branches), list(others), batches, budget))
-        return [-0.1, 0.1, -0.0004]
-
-    monkeypatch.setattr("msa_learning.train.training.swap_costs", measured)
-    return asked
-
-
 def test_a_layer_adopts_the_anchored_index_where_that_saves_the_model_enough(model, judged):
     training = new_training(model, steps=3)
     training.choose_per_layer()
@@ -283,120 +240,44 @@ def test_a_random_start_has_no_anchored_index(model):
     assert training.costs == training.anchored_layers() == []
 
 
-def losses_of(folder):
-    steps, _ = read_log(folder / run.LOG)
-    return {line["step"]: line["kl"] for line in steps}
-
-
-def log_lines(folder):
-    return [json.loads(line) for line in (folder / run.LOG).read_text().splitlines()]
-
-
-@pytest.mark.parametrize("last", [5, 6])
-def test_a_killed_run_goes_on_to_the_same_end(model, tmp_path, monkeypatch, judged, last):
-    """Killed before the layers are judged, after step 6 of 7, or after."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run.run(new_training(model, steps=7), whole)
-    step = Training.take_step
-
-    def take_step(self):
-        if self.step == last:
-            raise KeyboardInterrupt
-        return step(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "take_step", take_step)
-        with pytest.raises(KeyboardInterrupt):
-            run.run(new_training(model, steps=7), killed)
-    stored = last // 2 * 2
-    assert checkpoints.latest(killed).name == f"step_00000{stored}.pt"
-    run.run(new_training(model, steps=7), killed)
-    assert len(judged) == 2
-    assert losses_of(killed) == pytest.approx(losses_of(whole), abs=1e-6)
-    again = [line for line in log_lines(killed) if line["step"] == stored and "kl" in line]
-    assert len(again) == 1 + last - stored
-    abouts = [json.loads((folder / "run.json").read_text()) for folder in (whole, killed)]
-    for about in abouts:
-        assert (about["led_cost"], about["led_layers"]) == ([-0.1, 0.1, -0.0004], [0])
-    one, other = (load_index(folder, **SHAPE) for folder in (whole, killed))
-    for a, b in zip(one.parameters(), other.parameters()):
-        assert torch.allclose(a, b, atol=1e-4)
-
-
-def test_a_run_by_minutes_goes_on_with_the_steps_it_planned(model, tmp_path):
-    assert checkpoints.planned_steps(tmp_path) is None
-    run.run(new_training(model, steps=3), tmp_path)
-    assert checkpoints.planned_steps(tmp_path) == 3
-
-
-def test_another_seed_is_another_run(model, tmp_path):
-    run.run(new_training(model, steps=3), tmp_path / "a")
-    run.run(new_training(model, steps=3, seed=1), tmp_path / "b")
-    assert losses_of(tmp_path / "a") != losses_of(tmp_path / "b")
-
-
-def test_a_checkpoint_of_another_run_is_refused(model, tmp_path):
-    run.run(new_training(model, steps=2), tmp_path)
-    with pytest.raises(ValueError, match="got a run with seed 0, takes one with 3"):
-        run.run(new_training(model, steps=2, seed=3), tmp_path)
-    with pytest.raises(ValueError, match="got a run with steps 2, takes one with 9"):
-        run.run(new_training(model, steps=9), tmp_path)
-
-
-def test_a_checkpoint_without_anchored_branches_is_refused(model, tmp_path):
-    """As runs left them before there were any."""
+def test_the_anchored_index_starts_with_groups_weighted_by_variance(model):
+    """The free one by standard deviation: power 1."""
     training = new_training(model, steps=4)
-    old = {name: value for name, value in training.state().items() if name != "anchored"}
-    path = checkpoints.save(tmp_path, 2, old | {"step": 2})
-    with pytest.raises(ValueError, match=r"step_000002\.pt: got one of another version; train"):
-        training.resume(path)
-    assert training.step == 0
+    ids = torch.from_numpy(training.draw(np.random.default_rng([0]), min(TINY.lengths)))
+    for index, power in ((training.branches, 1), (training.anchored, 2)):
+        wanted = new_branches(seed=0)
+        init_from_heads(wanted, model, ids, power=power)
+        assert all(map(torch.equal, index.parameters(), wanted.parameters()))
+    assert not torch.equal(training.branches[0].k_proj.weight, training.anchored[0].k_proj.weight)
 
 
-def test_half_a_checkpoint_is_never_picked_up(tmp_path, monkeypatch):
-    checkpoints.save(tmp_path, 2, {"config": {"seed": 0}})
-
-    def power_cut(*_):
-        raise OSError("no more power")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("msa_learning.whole_files.os.replace", power_cut)
-        with pytest.raises(OSError, match="no more power"):
-            checkpoints.save(tmp_path, 4, {"config": {"seed": 0}})
-    assert checkpoints.latest(tmp_path).name == "step_000002.pt"
-    checkpoints.save(tmp_path, 6, {"config": {"seed": 0}})
-    assert [path.name for path in tmp_path.glob("*.pt")] == ["step_000006.pt"]
+def test_the_norms_learn_at_a_third_of_the_projections_rate(model):
+    """AdamW's first step moves every weight by its rate."""
+    training = new_training(model, steps=40)
+    before = [branch.k_norm.weight.clone() for branch in training.branches]
+    rate = training.take_step()["learning_rate"]
+    for branch, was in zip(training.branches, before):
+        moved = (branch.k_norm.weight - was).abs().max().item()
+        assert moved == pytest.approx(rate / 3, rel=1e-3)
 
 
-def test_a_cut_or_foreign_checkpoint_is_refused(tmp_path):
-    assert checkpoints.latest(tmp_path) is None
-    path = checkpoints.save(tmp_path, 1, {"config": {}, "weight": torch.zeros(500)})
-    path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(ValueError, match=r"step_000001\.pt: got no whole checkpoint"):
-        checkpoints.load(path, config={}, device="cpu")
-    checkpoints.save(tmp_path, 1, {"weight": torch.zeros(5)})
-    with pytest.raises(ValueError, match="got no checkpoint of this training"):
-        checkpoints.load(path, config={}, device="cpu")
+def test_muon_keeps_nine_tenths_of_its_momentum():
+    weight = torch.nn.Parameter(torch.zeros(4, 6))
+    muon, _ = new_optimizers(torch.nn.ParameterList([weight, torch.nn.Parameter(torch.zeros(3))]))
+    seen = []
+    for gradient in (torch.ones(4, 6), torch.zeros(4, 6)):
+        weight.grad = gradient
+        muon.step()
+        (buffer,) = [value for value in muon.state[weight].values() if torch.is_tensor(value)]
+        seen.append(buffer.mean().item())
+    assert seen[1] / seen[0] == pytest.approx(0.9)
 
 
-def test_minutes_become_steps(model):
-    steps = run.steps_within(0.2, model, token_sets(), TINY, 0)
-    assert steps > run.steps_within(0.02, model, token_sets(), TINY, 0) >= 1
-
-
-def test_snapshots_hold_what_was_selected(model, tmp_path):
-    training = new_training(model, steps=5)
-    run.run(training, tmp_path)
-    with np.load(tmp_path / "snapshots.npz") as file:
-        stored = {name: file[name] for name in file}
-    assert stored["steps"].tolist() == [0, 3, 5]
-    assert stored["stage"].tolist() == ["warm-up", "warm-up", "sparse"]
-    chosen = np.unpackbits(stored["chosen"], axis=-1)[..., :10].astype(bool)
-    assert chosen.shape == (3, 2, 2, 300, 10)
-    own = np.arange(300) // 32
-    assert chosen[..., np.arange(300), own].all()
-    assert (chosen.sum(axis=-1) == np.minimum(own + 1, 8)).all()
-    ideal = np.unpackbits(stored["ideal"], axis=-1)[..., :10].astype(bool)
-    late = slice(256, None)
-    hits = (chosen & ideal)[..., late, :].sum(axis=-1) / 8
-    assert hits.mean(axis=(2, 3)) == pytest.approx(stored["block_recall"], abs=1e-5)
+def test_layers_are_judged_on_several_texts(model, judged):
+    training = new_training(model, steps=3)
+    training.choose_per_layer()
+    ((_, _, batches, _),) = judged
+    assert len(batches) == TINY.choosing_batches == 2
+    assert not np.array_equal(*batches)
+    training.choose_per_layer()
+    assert all(map(np.array_equal, batches, judged[1][2]))
