@@ -27,8 +27,8 @@ CHECKSUMS = "checksums.json"
 def read_file(name: str) -> bytes:
     """The bytes of a shipped file. ValueError unless they are those of its checksum.
 
-    `python -m msa_ref.data.checksums` makes the list anew. Measured records are not in it, since
-    the commands that measure write them.
+    `python -m msa_ref.data.checksums` writes the list. Measured records are not in it: the commands
+    that measure write them.
     """
     folder = files(__package__)
     known = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))

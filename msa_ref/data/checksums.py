@@ -1,4 +1,4 @@
-"""The list of the shipped files' checksums, made anew after one of them was replaced.
+"""Writes the list of the shipped files' checksums, after one of them was replaced.
 
 python -m msa_ref.data.checksums
 """

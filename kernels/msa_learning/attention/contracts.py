@@ -60,7 +60,7 @@ def check_selection(
     bad = (selection < -1) | (selection > positions[:, None] // block_size)
     if bad.any():
         got = selection[bad][0].item()
-        raise ValueError(f"selection: got id {got}, takes -1 to the id of its query's own block")
+        raise ValueError(f"selection: got id {got}, takes -1 to the id of its query's local block")
 
 
 def check_support(selection: torch.Tensor) -> None:

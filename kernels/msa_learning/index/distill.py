@@ -1,7 +1,7 @@
 """Distillation of one layer's attention into its index: loss, gradients, selection and output.
 
-The same numbers as `select_blocks`, `index_kl` and `sparse.attention` one after the other, for a
-frozen trunk. On a GPU by the kernels of `msa_kernels`, which keep no array of queries by keys;
+Equal to `select_blocks`, `index_kl` and `sparse.attention` one after the other, for a frozen trunk.
+On a GPU by the kernels of `msa_kernels`, which keep no array of queries by keys;
 elsewhere from one pass over the scores.
 """
 

@@ -1,4 +1,4 @@
-"""SmolLM2-135M in PyTorch: a real decoder whose attention is exchanged by one argument.
+"""SmolLM2-135M in PyTorch: a real decoder whose attention is replaced by one argument.
 
 A Llama-style model: 30 layers, 9 query heads that share 3 KV heads, RoPE, SwiGLU. The weights are
 those of `msa_ref.smollm2`, read from the same GGUF file. `model(ids, attend)` runs it with whatever
