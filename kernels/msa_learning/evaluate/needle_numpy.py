@@ -203,8 +203,9 @@ def write_record(needles: list[dict], out: Path) -> None:
         "method": (
             f"{CONTEXT} tokens, question and answer included; all before the question is prefilled "
             "once with dense attention, for all rules; question and answer are sparse in all 30 "
-            "layers, one selection a KV group, first and local block forced inside k; join = how the "
-            "scores of a group's heads become one; right = every answer token is the most likely; "
+            "layers, one selection a KV group, first and local block forced inside k; join = how "
+            "the scores of a group's heads become one; right = every answer token is the most "
+            "likely; "
             "mass = share of dense attention that was read; reads = share of answering rows that "
             "read the number; which = right or not, needle by needle; interval = Wilson, 95 %"
         ),
