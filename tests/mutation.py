@@ -1,7 +1,7 @@
-"""Mutation testing: plant small faults in the package and count those that the tests find.
+"""Mutation testing: plant small faults in the packages and count those that the tests find.
 
-    python tests/mutation.py                     # six modules, a quarter of an hour on two cores
-    python tests/mutation.py selection sparse    # some of them
+    python tests/mutation.py                     # every NumPy module
+    python tests/mutation.py selection sparse    # some modules, those of msa_learning too
 
 Works on copies in build/mutation, prints a table and every fault that no test found, and exits with
 1 if fewer than 90 % were found. The last full run is written down in docs/mutation.md.
@@ -18,9 +18,33 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "mutation"
-MODULES = ["dense", "blocks", "scoring", "selection", "sparse", "cache"]
-# The tests of these modules and of what is made of them. Golden files are too slow for this.
-TESTS = [*MODULES, "layer", "invariants", "properties", "traps", "bad_input", "bad_state"]
+PACKAGES = ["msa_ref", "kernels/msa_kernels", "kernels/msa_learning"]
+# The tests of the core's modules and of what is made of them. Golden files are too slow for this.
+CORE = [
+    *(f"core/test_{name}" for name in ("dense", "blocks", "scoring", "selection", "sparse")),
+    *(f"core/test_{name}" for name in ("cache", "layer", "invariants", "properties", "traps")),
+    *("core/test_bad_input", "core/test_bad_state"),
+]
+COST = ["core/test_cost", "core/test_cost_systems"]
+TRAIN = ["learning/test_learning_train", "learning/test_learning_joint"]
+# Every module's file, and the test files that are to notice a fault in it.
+MODULES = {
+    "dense": ("msa_ref/dense.py", CORE),
+    "blocks": ("msa_ref/blocks.py", CORE),
+    "scoring": ("msa_ref/scoring.py", CORE),
+    "selection": ("msa_ref/selection.py", CORE),
+    "sparse": ("msa_ref/sparse.py", CORE),
+    "cache": ("msa_ref/cache.py", CORE),
+    "cost": ("msa_ref/cost.py", COST),
+    "systems_cost": ("msa_ref/systems_cost.py", COST),
+    "masks": ("msa_ref/family/masks.py", ["family/test_family_masks"]),
+    "select": ("msa_learning/attention/select.py", ["learning/test_learning_select"]),
+    "recall": ("msa_learning/evaluate/recall.py", ["learning/test_learning_evaluate"]),
+    "data": ("msa_learning/corpus/data.py", ["learning/test_learning_data"]),
+    "training": ("msa_learning/train/training.py", TRAIN),
+}
+# PyTorch is slow to import and its tests are slow to run: hours, so only when asked for by name.
+BY_DEFAULT = [name for name, (path, _) in MODULES.items() if path.startswith("msa_ref")]
 WANTED = 0.9
 FOUND = {"killed", "timeout", "segfault", "suspicious"}
 
@@ -35,22 +59,25 @@ settings.load_profile("mutation")
 """
 
 
-def prepare(modules):
-    """Copies of the package and of its tests in a folder of their own, with mutmut's settings."""
+def prepare(modules, test_files):
+    """Copies of packages and tests in a folder of their own, with mutmut's settings."""
     shutil.rmtree(WORK, ignore_errors=True)
     tests = WORK / "tests"
     tests.mkdir(parents=True)
-    shutil.copytree(
-        ROOT / "msa_ref", WORK / "msa_ref", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for name in ["cases", "oracle", *(f"core/test_{name}" for name in TESTS)]:
-        shutil.copy(ROOT / "tests" / f"{name}.py", tests)
+    for package in map(Path, PACKAGES):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, WORK / package.name, ignore=ignored)
+    folders = {ROOT / "tests", *((ROOT / "tests" / name).parent for name in test_files)}
+    helpers = [path for folder in folders for path in folder.glob("*.py")]
+    helpers = [path for path in helpers if not path.name.startswith(("test_", "conftest"))]
+    for path in [*helpers, *(ROOT / "tests" / f"{name}.py" for name in test_files)]:
+        shutil.copy(path, tests)
     (tests / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     (WORK / "pyproject.toml").write_text(
         f"""
 [tool.mutmut]
-source_paths = ["msa_ref"]
-only_mutate = {json.dumps([f"msa_ref/{name}.py" for name in modules])}
+source_paths = {json.dumps([Path(package).name for package in PACKAGES])}
+only_mutate = {json.dumps([MODULES[name][0] for name in modules])}
 pytest_add_cli_args_test_selection = ["tests"]
 timeout_multiplier = 3.0
 timeout_constant = 20.0
@@ -67,6 +94,7 @@ addopts = "-p no:cacheprovider -p no:randomly"
 def run_mutmut(*arguments):
     """Output of a mutmut command in the work folder; its own progress goes to the screen."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("PYTHONPATH", None)
     shown = None if arguments[0] == "run" else subprocess.PIPE
     command = [sys.executable, "-m", "mutmut", *arguments]
     done = subprocess.run(command, cwd=WORK, env=environment, stdout=shown, text=True)
@@ -81,27 +109,36 @@ def outcomes():
     return dict(line.strip().split(": ") for line in listed if ": " in line)
 
 
+def plant(modules, test_files):
+    """Outcomes of all mutants of these modules, which share their tests; prints the survivors."""
+    prepare(modules, test_files)
+    run_mutmut("run", "--max-children", str(min(2, os.cpu_count() or 1)))
+    results = outcomes()
+    for name, outcome in results.items():
+        if outcome not in FOUND:
+            print(f"\n--- {outcome}: {name}\n{run_mutmut('show', name)}", flush=True)
+    return results
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="*", metavar="module", help=f"of {', '.join(MODULES)}")
-    modules = parser.parse_args().modules or MODULES
+    modules = parser.parse_args().modules or BY_DEFAULT
     if unknown := set(modules) - set(MODULES):
         parser.error(f"takes modules of {', '.join(MODULES)}, not {', '.join(unknown)}")
-    prepare(modules)
-    run_mutmut("run", "--max-children", str(min(2, os.cpu_count() or 1)))
-    results = outcomes()
-    survivors = [name for name, outcome in results.items() if outcome not in FOUND]
-    for name in survivors:
-        print(f"\n--- {results[name]}: {name}\n{run_mutmut('show', name)}")
-    print(f"\n{'module':<12}{'mutants':>9}{'found':>9}{'share':>9}")
+    results = {}
+    for test_files in dict.fromkeys(tuple(MODULES[name][1]) for name in modules):
+        together = [name for name in modules if tuple(MODULES[name][1]) == test_files]
+        results |= plant(together, test_files)
+    print(f"\n{'module':<14}{'mutants':>9}{'found':>9}{'share':>9}")
     for module in [*modules, "all"]:
-        group = [
-            outcome for name, outcome in results.items() if module in ("all", name.split(".")[1])
-        ]
+        prefix = "" if module == "all" else MODULES[module][0].replace("/", ".").removesuffix("py")
+        group = [outcome for name, outcome in results.items() if name.startswith(prefix)]
         found = sum(outcome in FOUND for outcome in group)
-        print(f"{module:<12}{len(group):>9}{found:>9}{found / max(1, len(group)):>9.1%}")
+        print(f"{module:<14}{len(group):>9}{found:>9}{found / max(1, len(group)):>9.1%}")
     print(dict(Counter(results.values())))
-    sys.exit(1 - len(survivors) / max(1, len(results)) < WANTED or not results)
+    found = sum(outcome in FOUND for outcome in results.values())
+    sys.exit(not results or found / len(results) < WANTED)
 
 
 if __name__ == "__main__":

@@ -133,8 +133,8 @@ def test_prefill_bytes_move_every_array_once():
 
 
 # Long against its block, so that the paper's half square is close to a count; every term weighs.
-LONG = ModelSpec("long", 3, 1, 10, MSAConfig(6, 2, 16, 28, 2, 3), 6, 2, 16)
-NEW, CONTEXT = 700, 1500
+LONG = ModelSpec("long", 3, 1, 10, MSAConfig(6, 3, 8, 14, 2, 5), 6, 3, 8)
+NEW, CONTEXT = 200, 600
 
 
 def count_pieces(spec, new_tokens, context, *, index_bytes=2, partials=None, partial_bytes=2):
@@ -185,8 +185,8 @@ def test_pieces_of_a_prefill_equal_a_count_one_by_one():
     for piece in list(got)[1:]:
         num_bytes = sum(count for (where, _), count in moved.items() if where == piece)
         # The half square leaves out half a key a query, and half of the last 16 blocks.
-        assert got[piece].flops == pytest.approx(flops[piece], rel=1e-3), piece
-        assert got[piece].bytes == pytest.approx(num_bytes, rel=2e-2), piece
+        assert got[piece].flops == pytest.approx(flops[piece], rel=2e-3), piece
+        assert got[piece].bytes == pytest.approx(num_bytes, rel=4e-2), piece
     assert got["total"].flops == got["score"].flops + got["attend"].flops
     assert got["total"].flops == cost.prefill_flops(LONG, NEW, CONTEXT, "paper").layer
     assert got["total"].bytes == cost.prefill_bytes(LONG, NEW, CONTEXT).layer
@@ -199,14 +199,14 @@ def test_pieces_of_a_decode_step_equal_a_count_one_by_one(batch, index_bytes, sp
     got = cost.decode_pieces(LONG, CONTEXT, batch, index_bytes, splits)
     assert list(got) == ["total", "score", "select", "attend", "combine"]
     for piece in list(got)[1:]:
-        assert got[piece].flops == pytest.approx(batch * flops[piece], rel=1e-3)
+        assert got[piece].flops == pytest.approx(batch * flops[piece], rel=2e-3)
     for piece in ("select", "combine"):
         num_bytes = sum(count for (where, _), count in moved.items() if where == piece)
-        assert got[piece].bytes == pytest.approx(batch * num_bytes, rel=2e-2)
-    # Bytes of the cache alone; the token stands second in its block, so three whole ones are read.
+        assert got[piece].bytes == pytest.approx(batch * num_bytes, rel=4e-2)
+    # Bytes of the cache alone; the token stands second in its block, so five whole ones are read.
     assert got["score"].bytes == batch * moved["score", "index keys"]
     keys_and_values = moved["attend", "keys"] + moved["attend", "values"]
-    assert got["attend"].bytes == batch * keys_and_values * 3 * 2 / CONTEXT
+    assert got["attend"].bytes == batch * keys_and_values * 5 * 2 / CONTEXT
     assert got["total"].flops == got["score"].flops + got["attend"].flops
     assert got["total"].bytes == got["score"].bytes + got["attend"].bytes
 
@@ -219,12 +219,12 @@ def test_a_dense_layer_is_one_piece():
     dense = cost.dense_model(LONG)
     assert (dense.attention, dense.dense_layers, dense.layers) == (None, 3, 3)
     assert dataclasses.replace(dense, attention=LONG.attention, dense_layers=1) == LONG
-    queries_and_outputs, keys_and_values = 2 * 6 * 16 * 2 * NEW, 2 * 2 * 16 * 2 * CONTEXT
-    flops = 4 * 6 * 16 * (NEW * CONTEXT - NEW**2 / 2)
+    queries_and_outputs, keys_and_values = 2 * 6 * 8 * 2 * NEW, 2 * 3 * 8 * 2 * CONTEXT
+    flops = 4 * 6 * 8 * (NEW * CONTEXT - NEW**2 / 2)
     want = {"total": (flops, queries_and_outputs + keys_and_values)}
     assert cost.prefill_pieces(dense, NEW, CONTEXT) == want
     assert cost.decode_pieces(dense, CONTEXT, 3) == {
-        "total": (3 * 4 * 6 * 16 * (CONTEXT - 0.5), 3 * 2 * 2 * 16 * 2 * CONTEXT)
+        "total": (3 * 4 * 6 * 8 * (CONTEXT - 0.5), 3 * 2 * 3 * 8 * 2 * CONTEXT)
     }
 
 

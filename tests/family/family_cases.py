@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import oracle_deepseek
+from cases import assert_close
 
 from msa_ref.family import SYSTEMS, csa, dense, dsa, hca, infllm, moba, msa, nsa, quest, window
 from msa_ref.family.gqa import GQAConfig, weight_shapes
@@ -135,3 +136,21 @@ def run_in_steps(system, hidden, weights, config, steps):
         system.run(hidden[:, stop - n : stop], weights, config, cache)
         for n, stop in zip(steps, stops)
     ]
+
+
+def chosen_entries(output, row):
+    """For every branch, sequence and head: what query `row` attends to, as (first, last) pairs."""
+    return [
+        [[set(map(tuple, branch.entries[mask])) for mask in heads] for heads in rows]
+        for branch in output.branches
+        for rows in [branch.allowed[:, :, row]]
+    ]
+
+
+def check_same_choice(part, whole, positions):
+    """The rows of `part` stand at `positions`: they choose as those rows of `whole` do."""
+    assert len(part.branches) == len(whole.branches)
+    for row, position in enumerate(positions):
+        assert chosen_entries(part, row) == chosen_entries(whole, position)
+        for branch, same in zip(part.branches, whole.branches):
+            assert_close(branch.gate[:, :, row], same.gate[:, :, position], 1e-13)

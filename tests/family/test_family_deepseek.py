@@ -15,7 +15,6 @@ from msa_ref.family.compress import close_blocks, open_block
 from msa_ref.family.inputs import GrowingCache
 from msa_ref.family.latent import NORM_EPSILON, rotate_pairs
 from msa_ref.family.lightning import lightning_scores
-from msa_ref.family.masks import top_k_mask
 
 DSA, CSA, HCA = (CASES[name].config for name in ("dsa", "csa", "hca"))
 SYSTEMS = [(dsa, DSA), (csa, CSA), (hca, HCA)]
@@ -210,22 +209,6 @@ def test_dsa_leaves_tokens_out_from_the_first_query_that_sees_more_than_top_k():
     assert (whole.branches[0].allowed == np.tri(LENGTH, dtype=bool)).all()
     differs = (whole.out != dsa.run(hidden, weights, DSA).out).any(axis=(0, 1, 3))
     assert differs.tolist() == [False] * DSA.top_k + [True] * (LENGTH - DSA.top_k)
-
-
-def test_a_row_with_fewer_entries_than_top_k_takes_those_it_has():
-    scores = np.array([[-4.0, -np.inf, -np.inf, -np.inf], [-np.inf] * 4, [1, -3, -2, -np.inf]])
-    chosen = top_k_mask(scores, 2)
-    assert chosen.tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0]]
-    assert top_k_mask(scores[:, :0], 2).shape == (3, 0)
-
-
-def test_equal_scores_go_to_the_lower_entry():
-    scores = np.array([0.0, 2, 0, -1, 0, 2, 0])
-    assert np.flatnonzero(top_k_mask(scores, 4)).tolist() == [0, 1, 2, 5]
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        ties = rng.integers(0, 3, 100).astype(float)
-        assert np.flatnonzero(top_k_mask(ties, 40)).tolist() == oracle_deepseek.best(ties, 40)
 
 
 @pytest.mark.parametrize(("system", "config"), SYSTEMS[:2], ids=["dsa", "csa"])

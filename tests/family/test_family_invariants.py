@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cases import assert_close
-from family_cases import BATCH, CASES, LENGTH, make_inputs, run_in_steps
+from family_cases import BATCH, CASES, LENGTH, check_same_choice, make_inputs, run_in_steps
 
 from msa_ref.family import SYSTEMS
 
@@ -57,24 +57,6 @@ def test_a_prefix_run_is_the_long_runs_prefix(name, length):
     long = system.run(hidden, weights, config)
     assert_close(short.out, long.out[:, :, :length], 1e-13)
     check_same_choice(short, long, np.arange(length))
-
-
-def chosen_entries(output, row):
-    """For every branch, sequence and head: what query `row` attends to, as (first, last) pairs."""
-    return [
-        [[set(map(tuple, branch.entries[mask])) for mask in heads] for heads in rows]
-        for branch in output.branches
-        for rows in [branch.allowed[:, :, row]]
-    ]
-
-
-def check_same_choice(part, whole, positions):
-    """The rows of `part` stand at `positions`: they choose as those rows of `whole` do."""
-    assert len(part.branches) == len(whole.branches)
-    for row, position in enumerate(positions):
-        assert chosen_entries(part, row) == chosen_entries(whole, position)
-        for branch, same in zip(part.branches, whole.branches):
-            assert_close(branch.gate[:, :, row], same.gate[:, :, position], 1e-13)
 
 
 @every_system

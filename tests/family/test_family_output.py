@@ -6,7 +6,6 @@ from cases import assert_close
 
 from msa_ref.family import attend, gqa
 from msa_ref.family.inputs import draw_weights, project
-from msa_ref.family.masks import tokens_of_blocks
 
 
 def test_attend_weighs_what_is_allowed_and_gives_nothing_where_nothing_is():
@@ -48,15 +47,6 @@ def test_attend_survives_scores_beyond_an_exponentials_range(size):
     assert weights.sum() == 1
     out, _ = attend(np.full((1, 1, 1, 1), size), k, v, everything, sink=np.zeros(1))
     assert out.item() == (4 if size > 0 else 0)
-
-
-def test_tokens_of_blocks_are_the_visible_ones():
-    selection = np.array([[[[0, 2, -1], [1, -1, -1]], [[-1, -1, -1], [0, 1, 2]]]], dtype=np.int32)
-    got = tokens_of_blocks(selection, block_size=3, num_keys=8, num_heads=4)
-    assert got.shape == (1, 4, 2, 8)
-    rows = [[0, 1, 2, 6], [3, 4, 5], [], [0, 1, 2, 3, 4, 5, 6, 7]]
-    for head, row, want in ((0, 0, 0), (1, 0, 0), (1, 1, 1), (2, 0, 2), (3, 1, 3)):
-        assert np.flatnonzero(got[0, head, row]).tolist() == rows[want]
 
 
 def test_weights_are_scaled_by_their_fan_in():

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from cases import assert_close
-from family_cases import BATCH, CASES, run_in_steps
-from test_family_invariants import check_same_choice
+from family_cases import BATCH, CASES, check_same_choice, run_in_steps
 
 from msa_ref.family import SYSTEMS, nsa
 
