@@ -27,6 +27,16 @@ README = HERE.parent / "README.md"
 
 LINE_LENGTH = 100
 REPEATS = 3
+# What a kernel says of itself, without its version, which differs between machines; tools that
+# convert a notebook go by it.
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
 TITLE = re.compile(r"^# \d\d · (.+)$", flags=re.MULTILINE)
 TIMES = re.compile(r"(\d+) minutes to read · (\d+) seconds? to run")
 LINK = re.compile(r'(href="(?:\.\./|solutions/)?\d\d_\w+)\.ipynb"')
@@ -58,7 +68,7 @@ def execute(notebook, folder):
     )
     client.execute()
     notebook.metadata.pop("widgets", None)
-    notebook.metadata.language_info = {"name": "python"}
+    notebook.metadata.language_info = LANGUAGE
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
 

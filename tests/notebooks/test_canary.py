@@ -1,11 +1,13 @@
 """The comparison bites: a stored output changed by one digit turns the run red."""
 
 import re
+import shutil
 import subprocess
 import sys
 
 import course
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -84,6 +86,55 @@ def test_a_missing_output_fails(store):
     notebook = small_notebook()
     notebook.cells[0].outputs = []
     assert run_nbval(store(notebook))[0] == 1
+
+
+def test_a_warning_that_is_not_stored_fails(store):
+    notebook = small_notebook()
+    notebook.cells[0].source += "; import warnings; warnings.warn('careful')"
+    code, text = run_nbval(store(notebook))
+    assert code == 1, text
+    assert "1 failed, 1 passed" in text
+    assert "stderr" in text
+
+
+@pytest.fixture
+def run_twice(store, tmp_path):
+    """Runs a notebook of (source, printed line) as lessons run, each cell twice."""
+    shutil.copy(course.NOTEBOOKS / "conftest.py", tmp_path)
+
+    def run(*cells):
+        notebook = new_notebook(metadata=KERNEL)
+        for count, (source, printed) in enumerate(cells, start=1):
+            output = nbformat.v4.new_output("stream", text=f"{printed}\n")
+            notebook.cells.append(new_code_cell(source, execution_count=count, outputs=[output]))
+        return run_nbval(store(notebook))
+
+    return run
+
+
+def test_cells_that_can_run_again_pass(run_twice):
+    start = "import numpy as np\nrng = np.random.default_rng(0)\nprint(rng.integers(99))"
+    draws = np.random.default_rng(0).integers(99, size=3)
+    draw = "print(rng.integers(99))"
+    code, text = run_twice((start, draws[0]), (draw, draws[1]), (draw, draws[2]))
+    assert code == 0, text
+    assert "6 passed" in text
+
+
+def test_a_lesson_that_relies_on_the_working_directory_fails(run_twice):
+    beside_it = "from pathlib import Path\nprint(Path('canary.ipynb').exists())"
+    code, text = run_twice((beside_it, True))
+    assert code == 1, text
+    assert "2 failed" in text
+
+
+def test_cells_that_cannot_run_again_fail(run_twice):
+    start = ("x, names = 1, {1}\nprint(x)", 1)
+    changes_its_input, stops = ("x += 1\nprint(x)", 2), ("names.remove(1)\nprint(len(names))", 0)
+    code, text = run_twice(start, changes_its_input, stops)
+    assert code == 1, text
+    assert "2 failed, 4 passed" in text
+    assert text.count("second run") >= 2
 
 
 def test_a_cell_stored_without_a_run_is_what_hygiene_is_for(store):

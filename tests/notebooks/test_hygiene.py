@@ -6,10 +6,13 @@ import io
 import re
 import socket
 import statistics
+import subprocess
+import sys
 import tokenize
 
 import course
 import pytest
+from nbconvert import ScriptExporter
 
 MAX_BYTES = 1_000_000
 MIN_COMPARED = 0.60
@@ -19,6 +22,7 @@ FIGURES = range(4, 9)
 EXPLORERS = range(1, 3)
 
 SETUP = ["from msa_course.setup import setup", "rng = setup(seed=0)"]
+SETUP_IN_TORCH = [SETUP[0], 'rng = setup(seed=0, needs=("torch",))']
 SETUP_IN_TRITON = [SETUP[0], "rng = setup(seed=0, interpret=True)"]
 TITLE = re.compile(r"# (\d\d) · (\S.*)")
 MINUTES = re.compile(r"(\d+) minutes to read · (\d+) seconds to run · no GPU needed")
@@ -164,15 +168,42 @@ def test_the_file_is_small_and_of_the_agreed_kind(path):
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata.kernelspec.name == "python3"
     assert notebook.metadata.kernelspec.display_name == "Python 3 (ipykernel)"
+    assert notebook.metadata.language_info == course.lessons_tool().LANGUAGE
     cell_ids = [cell.id for cell in notebook.cells]
     assert len(set(cell_ids)) == len(cell_ids)
+
+
+def test_a_lesson_converts_to_a_python_file():
+    _, resources = ScriptExporter().from_filename(str(course.LESSONS[0]))
+    assert resources["output_extension"] == ".py"
+
+
+def wanted_setup(path):
+    """The set-up cell of a notebook, without blank lines."""
+    if course.number(path) in course.IN_TRITON:
+        return SETUP_IN_TRITON
+    return SETUP_IN_TORCH if course.number(path) in course.IN_TORCH else SETUP
 
 
 @every
 def test_the_set_up_cell_is_the_same_everywhere(path):
     lines = course.code_cells(course.read(path))[0].source.splitlines()
-    wanted = SETUP_IN_TRITON if course.number(path) in course.IN_TRITON else SETUP
-    assert [line for line in lines if line] == wanted
+    assert [line for line in lines if line] == wanted_setup(path)
+
+
+def test_lessons_that_do_not_ask_for_torch_import_without_it():
+    paths = [path for path in course.LESSONS + course.SOLUTIONS if wanted_setup(path) == SETUP]
+    imports = {
+        ast.unparse(node)
+        for path in paths
+        for tree in trees(course.read(path))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    hidden = "import sys; sys.modules.update(torch=None, triton=None)"
+    code = "\n".join([hidden, *sorted(imports)])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @every
