@@ -14,7 +14,7 @@ from msa_ref import selection
 def check_6_1(tokens_read: Callable) -> None:
     """`tokens_read(chosen, position, block_size)` counts the chosen blocks' visible tokens.
 
-    Unused slots hold nothing, and of the local block only the past counts.
+    Unused slots hold nothing, and of the own block only the past counts.
     """
     got = tokens_read(np.array([0, 1]), 3, 2)
     expect(got == 4, f"blocks 0 and 1 of 2 tokens, query 3: got {got}, takes 4")
@@ -39,7 +39,7 @@ def check_6_1(tokens_read: Callable) -> None:
 def check_6_2(select_row: Callable) -> None:
     """`select_row(scores, position, top_k, block_size)` is the ids of the blocks one query reads.
 
-    k slots in all, the local block among them, ties to the lower id, ascending, -1 at the end.
+    k slots in all, the own block among them, ties to the lower id, ascending, -1 at the end.
     """
     hidden = -np.inf
 
