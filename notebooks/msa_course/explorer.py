@@ -1,4 +1,4 @@
-"""The shell of every explorer: sliders, one picture, one line in words."""
+"""The shell of every explorer: sliders, one picture, one sentence."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import io
 from base64 import b64encode
 from collections.abc import Callable
 from html import escape
+from typing import TypeVar
 
 import ipywidgets as widgets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+State = TypeVar("State")
 
 
 def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
@@ -17,37 +20,40 @@ def new_figure(width: float, height: float, layout: str = "constrained") -> Figu
 
     `layout="none"` leaves every axes where it is put and is drawn once instead of twice.
     """
-    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    fig = Figure(figsize=(width, height), layout=layout, facecolor="white")
+    FigureCanvasAgg(fig)
+    return fig
 
 
-def to_png(figure: Figure) -> bytes:
+def to_png(fig: Figure) -> bytes:
     """The figure as PNG bytes."""
     stream = io.BytesIO()
     # Not savefig: it draws everything twice.
-    figure.canvas.print_png(stream, metadata={"Software": None})
+    fig.canvas.print_png(stream, metadata={"Software": None})
     return stream.getvalue()
 
 
 class Explorer(widgets.VBox):
     """Sliders above a picture above one sentence; all three follow every move.
 
-    `render(**values)` gives the Figure and `words(**values)` the sentence, both pure functions of
-    the sliders' values. `controls` are ipywidgets with a `.value` and a description, by argument
-    name. Where no live widget can be shown (GitHub, a printed page) the picture stands in.
+    A move runs `state = compute(**settings)` once; `draw(state)` gives the Figure and
+    `describe(state)` the sentence. `settings` are the controls' values by argument name, `controls`
+    ipywidgets with a `.value` and a description. Where no live widget can be shown (GitHub, a
+    printed page) the picture stands in.
     """
 
     def __init__(
         self,
         title: str,
-        render: Callable[..., Figure],
-        words: Callable[..., str],
+        compute: Callable[..., State],
+        draw: Callable[[State], Figure],
+        describe: Callable[[State], str],
         **controls: widgets.ValueWidget,
     ):
         self.title = title
-        self.render = render
-        self.words = words
+        self.compute = compute
+        self.draw = draw
+        self.describe = describe
         self.controls = controls
         # In its own size, or smaller: stretched to the page's width it would be blurred.
         natural = widgets.Layout(max_width="100%", align_self="flex-start")
@@ -56,23 +62,27 @@ class Explorer(widgets.VBox):
         for control in controls.values():
             control.style.description_width = "11em"
             control.layout.width = "min(32em, 95%)"
-            control.observe(self._refresh, names="value")
+            control.observe(self._redraw, names="value")
         super().__init__([*controls.values(), self.picture, self.sentence])
-        self._refresh()
+        self._redraw()
 
     @property
-    def values(self) -> dict:
-        """The sliders' values by argument name."""
+    def settings(self) -> dict:
+        """The controls' values by argument name."""
         return {name: control.value for name, control in self.controls.items()}
 
-    def _refresh(self, change=None):
-        self.picture.value = to_png(self.render(**self.values))
-        text = self.words(**self.values)
-        self.picture.alt = f"{self.title}. {text}"
+    def _redraw(self, change=None):
+        self.show(self.compute(**self.settings))
+
+    def show(self, state: State) -> None:
+        """Show one state: its picture and its sentence."""
+        self.picture.value = to_png(self.draw(state))
+        text = self.describe(state)
         self.sentence.value = f"<p><b>In words.</b> {escape(text)}</p>"
+        self.summary = f"{self.title}. {text}"
 
     def __repr__(self):
-        return f"{self.title}. {self.words(**self.values)}"
+        return self.summary
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -4,17 +4,22 @@ import numpy as np
 import pytest
 
 from msa_course.explorer import new_figure
-from msa_course.what_a_million_tokens_cost import cost_dial
+from msa_course.what_a_million_tokens_cost import cost_dial, cost_dial_figure
 from msa_ref import M3, cost
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MILLION = 2**20
 
 
+def say(*setting):
+    """The explorer's sentence at this setting."""
+    return cost_dial.describe(cost_dial.compute(*setting))
+
+
 @pytest.mark.parametrize("count", cost_dial.COUNTS)
 @pytest.mark.parametrize("context", cost_dial.CONTEXTS)
 def test_prefill_parts_add_up_to_the_package_s_flops(context, count):
-    now = cost_dial.values(context, "prefill", count)
+    now = cost_dial.layer_costs(context, "prefill", count)
     assert now.index + now.main == cost.prefill_flops(M3, context, context, count).layer
     assert now.dense == cost.prefill_flops(cost_dial.DENSE, context, context, count).layer
     assert now.index == now.dense / 32
@@ -23,7 +28,7 @@ def test_prefill_parts_add_up_to_the_package_s_flops(context, count):
 @pytest.mark.parametrize("context", cost_dial.CONTEXTS)
 @pytest.mark.parametrize(("game", "index_bytes"), [("decode", 2), (cost_dial.GAMES[2], 1)])
 def test_decode_parts_add_up_to_the_package_s_bytes(context, game, index_bytes):
-    now = cost_dial.values(context, game, "exact")
+    now = cost_dial.layer_costs(context, game, "exact")
     read = cost.decode_bytes(M3, context, index_bytes=index_bytes).layer
     assert now.index + now.main == read
     assert now.ratio == 2048 * context / read
@@ -37,13 +42,18 @@ def test_both_counts_of_a_decode_step_agree_from_the_budget_on():
         assert (exact[~large] > paper[~large]).all()
 
 
-def test_the_figures_of_a_million_tokens():
-    assert cost_dial.values(MILLION, "prefill", "exact").ratio == pytest.approx(28.55, abs=0.005)
-    assert cost_dial.values(MILLION, "prefill", "paper").ratio == pytest.approx(28.44, abs=0.005)
-    assert cost_dial.values(MILLION, "decode", "exact").ratio == pytest.approx(7.88, abs=0.005)
-    assert cost_dial.values(MILLION, cost_dial.GAMES[2], "exact").ratio == pytest.approx(
-        15.52, 1e-3
-    )
+@pytest.mark.parametrize(
+    ("game", "count", "ratio"),
+    [
+        ("prefill", "exact", 28.55),
+        ("prefill", "paper", 28.44),
+        ("decode", "exact", 7.88),
+        (cost_dial.GAMES[2], "exact", 15.52),
+    ],
+)
+def test_the_figures_of_a_million_tokens(game, count, ratio):
+    costs = cost_dial.layer_costs(MILLION, game, count)
+    assert costs.ratio == pytest.approx(ratio, abs=0.005)
 
 
 @pytest.mark.parametrize(("game", "ceiling"), list(zip(cost_dial.GAMES, (32, 8, 16))))
@@ -52,20 +62,20 @@ def test_no_context_passes_the_ceiling(game, ceiling):
         curve = cost_dial.curve(game, count)
         assert (np.diff(curve) >= 0).all()
         assert curve[-1] < ceiling
-    assert cost_dial.values(MILLION, game, "exact").ceiling == ceiling
+    assert cost_dial.layer_costs(MILLION, game, "exact").ceiling == ceiling
 
 
 def test_prefill_waits_for_arithmetic_and_decode_for_memory():
     ridge = cost.H100.peak_flops / cost.H100.bandwidth
     for context in cost_dial.CONTEXTS:
-        assert min(cost_dial.values(context, "prefill", "exact").intensity) > ridge
-        assert max(cost_dial.values(context, "decode", "exact").intensity) < ridge
+        assert min(cost_dial.layer_costs(context, "prefill", "exact").intensity) > ridge
+        assert max(cost_dial.layer_costs(context, "decode", "exact").intensity) < ridge
 
 
 def test_seconds_are_flops_over_peak_in_prefill_and_bytes_over_bandwidth_in_decode():
-    prefill = cost_dial.values(MILLION, "prefill", "exact")
+    prefill = cost_dial.layer_costs(MILLION, "prefill", "exact")
     assert prefill.seconds[0] == pytest.approx(prefill.dense / cost.H100.peak_flops)
-    decode = cost_dial.values(MILLION, "decode", "exact")
+    decode = cost_dial.layer_costs(MILLION, "decode", "exact")
     assert decode.seconds[1] == pytest.approx((decode.index + decode.main) / cost.H100.bandwidth)
 
 
@@ -86,41 +96,26 @@ def test_durations_have_a_unit_of_their_size():
 
 
 def test_words_say_who_wins():
-    assert "28.55 times less" in cost_dial.words(MILLION, "prefill", "exact")
-    assert "4.03 times more" in cost_dial.words(1024, "prefill", "paper")
-    assert "MSA layer 37.7 MB" in cost_dial.words(2**17, "decode", "exact")
-    assert "index scan is 50% of" in cost_dial.words(2**17, "prefill", "paper")
-
-
-@pytest.mark.parametrize("name", ["context", "game", "count"])
-def test_every_control_changes_picture_and_words_at_each_stop(name):
-    explorer = cost_dial.explorer()
-    if name == "count":
-        explorer.controls["context"].value = 1024
-    stops = [
-        stop[1] if isinstance(stop, tuple) else stop for stop in explorer.controls[name].options
-    ]
-    seen = []
-    for stop in stops:
-        explorer.controls[name].value = stop
-        assert bytes(explorer.picture.value).startswith(PNG)
-        seen.append((bytes(explorer.picture.value), explorer.sentence.value))
-    assert len({picture for picture, _ in seen}) == len(stops)
-    assert len({sentence for _, sentence in seen}) == len(stops)
+    assert "28.55 times less" in say(MILLION, "prefill", "exact")
+    assert "4.03 times more" in say(1024, "prefill", "paper")
+    assert "MSA layer 37.7 MB" in say(2**17, "decode", "exact")
+    assert "index scan is 50% of" in cost_dial.describe(
+        cost_dial.layer_costs(2**17, "prefill", "paper")
+    )
 
 
 @pytest.mark.parametrize("context", [cost_dial.CONTEXTS[0], cost_dial.CONTEXTS[-1]])
 @pytest.mark.parametrize("game", cost_dial.GAMES)
 @pytest.mark.parametrize("count", cost_dial.COUNTS)
 def test_every_corner_renders_with_the_sparse_bar_inside_the_axes(context, game, count):
-    bars = cost_dial.render(context, game, count).axes[0]
+    bars = cost_dial_figure.draw(cost_dial.compute(context, game, count)).axes[0]
     reach = max(bar.get_x() + bar.get_width() for bar in bars.patches)
     assert reach < bars.get_xlim()[1]
 
 
 def test_pairs_are_drawn_with_a_letter_for_each_state_and_the_own_block_hatched():
     axes = new_figure(3, 3).add_subplot()
-    cost_dial.draw_pairs(axes, np.array([[3, 0, 0], [2, 3, 0], [1, 2, 3]]))
+    cost_dial_figure.draw_pairs(axes, np.array([[3, 0, 0], [2, 3, 0], [1, 2, 3]]))
     assert [text.get_text() for text in axes.texts] == [
         *("own", "", ""),
         *("c", "own", ""),

@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from msa_course.explorer import to_png
-from msa_course.whole_layer import decode_reads
+from msa_course.whole_layer import decode_reads, decode_reads_figure
 from msa_ref import M3, cost
 
 FIRST = {"context": 32768, "top_k": 16, "block_size": 128, "query": 1}
@@ -16,9 +15,14 @@ EXTREMES = [
 ]
 
 
+def say(**setting):
+    """The explorer's sentence at this setting."""
+    return decode_reads.describe(decode_reads.compute(**setting))
+
+
 @pytest.mark.parametrize("setting", [FIRST, *EXTREMES])
 def test_every_group_reads_its_own_page_and_the_budget(setting):
-    reads = decode_reads.values(**setting)
+    reads = decode_reads.compute(**setting)
     pages = setting["context"] // setting["block_size"]
     assert reads.num_pages == pages
     for ids in reads.selection:
@@ -28,23 +32,23 @@ def test_every_group_reads_its_own_page_and_the_budget(setting):
 
 
 def test_bytes_are_those_of_the_closed_form():
-    reads = decode_reads.values(**FIRST)
+    reads = decode_reads.compute(**FIRST)
     assert reads.index_bytes == 256 * 32768
     assert reads.main_bytes == 4_194_304
     assert reads.dense_bytes == 2048 * 32768
     assert reads.index_bytes + reads.main_bytes == cost.decode_bytes(M3, 32768).layer
-    at_a_million = decode_reads.values(**FIRST | {"context": 2**20})
+    at_a_million = decode_reads.compute(**FIRST | {"context": 2**20})
     assert round(at_a_million.ratio, 2) == 7.88
 
 
 def test_a_larger_budget_keeps_the_pages_of_a_smaller_one():
-    few, more = (decode_reads.values(**FIRST | {"top_k": top_k}).selection for top_k in (8, 16))
+    few, more = (decode_reads.compute(**FIRST | {"top_k": top_k}).selection for top_k in (8, 16))
     for small, large in zip(few, more):
         assert set(small) <= set(large)
 
 
 def test_groups_and_queries_choose_differently_and_cost_the_same():
-    one, other = (decode_reads.values(**FIRST | {"query": query}) for query in (1, 2))
+    one, other = (decode_reads.compute(**FIRST | {"query": query}) for query in (1, 2))
     assert not np.array_equal(one.selection, other.selection)
     assert len({tuple(ids) for ids in one.selection}) == M3.num_kv_heads
     assert one[-3:] == other[-3:]
@@ -52,26 +56,27 @@ def test_groups_and_queries_choose_differently_and_cost_the_same():
 
 def test_words_name_the_blocks_of_group_0():
     setting = FIRST | {"top_k": 4}
-    ids = decode_reads.values(**setting).selection[0]
+    ids = decode_reads.compute(**setting).selection[0]
     named = f"Group 0 reads blocks {ids[0]}, {ids[1]}, {ids[2]} and its own, 255."
-    assert named in decode_reads.words(**setting)
-    assert "Group 0 reads its own block, 255." in decode_reads.words(**FIRST | {"top_k": 1})
+    assert named in say(**setting)
+    assert "Group 0 reads its own block, 255." in decode_reads.describe(
+        decode_reads.compute(**FIRST | {"top_k": 1})
+    )
 
 
 def test_words_say_when_msa_reads_more_than_dense():
-    assert "5.33 times less than the 67.11 MB" in decode_reads.words(**FIRST)
-    assert "1.125 times the 2.10 MB" in decode_reads.words(**FIRST | {"context": 1024})
-
-
-@pytest.mark.parametrize("setting", [FIRST, *EXTREMES])
-def test_every_extreme_renders(setting):
-    assert to_png(decode_reads.render(**setting)).startswith(b"\x89PNG")
+    assert "5.33 times less than the 67.11 MB" in decode_reads.describe(
+        decode_reads.compute(**FIRST)
+    )
+    assert "1.125 times the 2.10 MB" in decode_reads.describe(
+        decode_reads.compute(**FIRST | {"context": 1024})
+    )
 
 
 def test_lit_pages_of_the_picture_are_the_selected_ones():
     setting = FIRST | {"context": 4096, "top_k": 4}
-    reads = decode_reads.values(**setting)
-    lanes = decode_reads.render(**setting).axes[0]
+    reads = decode_reads.compute(**setting)
+    lanes = decode_reads_figure.draw(decode_reads.compute(**setting)).axes[0]
     index, *rows = lanes.collections
     assert len(index.get_paths()) == reads.num_pages
     assert len(rows) == 2 * M3.num_kv_heads * 3
@@ -79,15 +84,3 @@ def test_lit_pages_of_the_picture_are_the_selected_ones():
         _, others, own = rows[3 * number : 3 * number + 3]
         lit = [path.get_extents().x0 for path in (*others.get_paths(), *own.get_paths())]
         assert sorted(lit) == [block * 128 for block in ids]
-
-
-@pytest.mark.parametrize(
-    "move", [{"context": 65536}, {"top_k": 15}, {"block_size": 64}, {"query": 2}]
-)
-def test_moving_a_slider_changes_picture_and_words(move):
-    explorer = decode_reads.decode_reads()
-    before = explorer.picture.value, explorer.sentence.value
-    for name, value in move.items():
-        explorer.controls[name].value = value
-    assert explorer.picture.value != before[0]
-    assert explorer.sentence.value != before[1]

@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from io import BytesIO
+from typing import NamedTuple
 
 import ipywidgets
 import numpy as np
@@ -15,22 +16,28 @@ from msa_course.explorer import Explorer, choice, new_figure, slider, to_png
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def render(size, kind):
-    figure = new_figure(2, 1)
-    figure.add_subplot().bar(["a"], [size], color=kind)
-    return figure
+class Bar(NamedTuple):
+    size: int
+    kind: str
 
 
-def words(size, kind):
-    return f"The bar is {size} high & <{kind}>."
+def draw(bar):
+    fig = new_figure(2, 1)
+    fig.add_subplot().bar(["a"], [bar.size], color=bar.kind)
+    return fig
+
+
+def describe(bar):
+    return f"The bar is {bar.size} high & <{bar.kind}>."
 
 
 @pytest.fixture
 def explorer():
     return Explorer(
         "Bars",
-        render,
-        words,
+        Bar,
+        draw,
+        describe,
         size=slider("height", 3, 1, 9),
         kind=choice("colour", ["black", "blue"], "black"),
     )
@@ -46,8 +53,9 @@ def test_the_bundle_carries_a_picture_and_a_stable_text(explorer):
 def test_the_bundle_of_an_equal_explorer_is_equal_but_for_its_id(explorer):
     other = Explorer(
         "Bars",
-        render,
-        words,
+        Bar,
+        draw,
+        describe,
         size=slider("height", 3, 1, 9),
         kind=choice("colour", ["black", "blue"], "black"),
     )
@@ -75,13 +83,33 @@ def test_moving_a_control_changes_picture_and_words(explorer):
         assert bytes(explorer.picture.value).startswith(PNG)
         assert bytes(explorer.picture.value) != picture
         assert explorer.sentence.value != sentence
-    assert explorer.values == {"size": 4, "kind": "blue"}
+    assert explorer.settings == {"size": 4, "kind": "blue"}
     assert repr(explorer) == "Bars. The bar is 4 high & <blue>."
 
 
-def test_the_picture_carries_the_words_for_those_who_do_not_see_it(explorer):
+def test_a_move_computes_draws_and_describes_once():
+    calls = []
+
+    def counted(function):
+        def call(*args, **settings):
+            calls.append(function)
+            return function(*args, **settings)
+
+        return call
+
+    made = Explorer(
+        "Bars", counted(Bar), counted(draw), counted(describe), size=slider("height", 3, 1, 9),
+        kind=choice("colour", ["black", "blue"], "black"),
+    )  # fmt: skip
+    calls.clear()
+    made.controls["size"].value = 4
+    assert calls == [Bar, draw, describe]
+
+
+def test_the_text_stands_in_for_the_picture_where_none_can_be_shown(explorer):
     explorer.controls["size"].value = 9
-    assert explorer.picture.alt == repr(explorer) == "Bars. The bar is 9 high & <black>."
+    assert repr(explorer) == "Bars. The bar is 9 high & <black>."
+    assert explorer._repr_mimebundle_()["text/plain"] == repr(explorer)
 
 
 def test_words_are_shown_as_text_and_not_read_as_markup(explorer):
@@ -112,7 +140,7 @@ def test_a_figure_is_drawn_outside_pyplot():
 
 
 def test_a_picture_is_opaque_white_and_the_same_each_time():
-    first, second = to_png(render(3, "black")), to_png(render(3, "black"))
+    first, second = to_png(draw(Bar(3, "black"))), to_png(draw(Bar(3, "black")))
     assert first == second
     pixels = imread(BytesIO(first))
     assert np.array_equal(pixels[0, 0], [1, 1, 1, 1])

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from msa_course.explorer import new_figure, to_png
+from msa_course.explorer import new_figure
 from msa_course.family_album import family_album as album
+from msa_course.family_album import family_album_figure as album_figure
 from msa_course.family_album import family_design as design
+from msa_course.family_album import family_design_figure as design_figure
 from msa_course.family_album import family_toy as toy
 from msa_ref import cost, dense
 from msa_ref.family import SYSTEMS, Branch, FamilyOutput
@@ -110,45 +112,23 @@ def test_msa_on_real_text_scores_with_the_mean_of_the_groups_queries():
 
 
 def test_states_agree_with_what_is_reached():
-    got = album.states("csa", "needle", 64)
+    got = album.mask("csa", "needle", 64).states
     raw, summary = (part[0] for part in toy.reach("csa", "needle", 64))
     assert ((got == album.RAW) == raw).all()
     assert ((got == album.IN_SUMMARY) == summary).all()
     assert (got[~dense.causal_mask(256, 256)] == album.HIDDEN).all()
-    assert album.dots("csa", "needle", 64).shape == (128, 128, 3)
-    assert album.dots("dense", toy.REAL_TEXT, 64).shape == (128, 128, 3)
+    for mask in (album.mask("csa", "needle", 64), album.mask("dense", toy.REAL_TEXT, 64)):
+        assert album_figure.dots(mask).shape == (128, 128, 3)
+    assert album.mask("csa", toy.REAL_TEXT, 64) is None
 
 
 def test_words_say_who_finds_the_heaviest_token():
-    text = album.words("needle", 64, 200)
+    text = album.describe(album.compute("needle", 64, 200))
     assert "Dense attention puts most on token 100" in text
     assert "Read: Quest, MSA, DSA." in text
     assert "MoBA" in text.partition("Missed:")[2]
-    assert "query 968" in album.words(toy.REAL_TEXT, 64, 200)
-    assert "Missed" not in album.words("needle", 256, 200)
-
-
-@pytest.mark.parametrize("kind", ["paragraphs", toy.REAL_TEXT])
-@pytest.mark.parametrize(("budget", "row"), [(32, 0), (256, 255)])
-def test_the_album_draws_every_extreme(kind, budget, row):
-    assert to_png(album.render(kind, budget, row)).startswith(PNG)
-
-
-@pytest.mark.parametrize(
-    ("make", "other"),
-    [
-        (album.explorer, {"kind": "paragraphs", "budget": 96, "row": 150}),
-        (design.explorer, {"kind": "needle", "proxy": "bound", "unit": 8, "budget": 128}),
-    ],
-)
-def test_every_control_moves_picture_and_words(make, other):
-    shell = make()
-    assert shell.controls.keys() == other.keys()
-    for name, value in other.items():
-        picture, sentence = shell.picture.value, shell.sentence.value
-        shell.controls[name].value = value
-        assert shell.picture.value != picture
-        assert shell.sentence.value != sentence
+    assert "query 968" in album.describe(album.compute(toy.REAL_TEXT, 64, 200))
+    assert "Missed" not in album.describe(album.compute("needle", 256, 200))
 
 
 def test_proxies_score_units_as_their_names_say():
@@ -182,7 +162,7 @@ def test_a_design_that_copies_msa_costs_what_msa_does():
 
 
 def test_a_bound_costs_twice_a_mean_and_position_only_what_is_read():
-    got = {proxy: design.values("needle", proxy, 16, 64) for proxy in design.PROXIES}
+    got = {proxy: design.compute("needle", proxy, 16, 64) for proxy in design.PROXIES}
     assert got["position"].bytes == got["position"].flops == 64 / 256
     assert got["mean key"].bytes - 1 / 4 == pytest.approx(1 / 2 / 16)
     assert got["bound"].bytes - 1 / 4 == pytest.approx(1 / 16)
@@ -190,15 +170,17 @@ def test_a_bound_costs_twice_a_mean_and_position_only_what_is_read():
 
 
 def test_words_of_a_design_name_a_better_one_or_none():
-    mine = design.values("needle", "mean key", 16, 64)
+    mine = design.compute("needle", "mean key", 16, 64)
     said = f"Holds {mine.mass:.0%} of the mass for {mine.bytes:.0%} of dense attention's bytes"
-    assert said in design.words("needle", "mean key", 16, 64)
-    text = design.words("needle", "index key", 16, 64)
+    assert said in design.describe(design.compute("needle", "mean key", 16, 64))
+    text = design.describe(design.compute("needle", "index key", 16, 64))
     assert "Index key with units of 1 holds" in text
-    assert "No design of this budget" in design.words("needle", "index key", 1, 64)
+    assert "No design of this budget" in design.describe(
+        design.compute("needle", "index key", 1, 64)
+    )
 
 
 def test_a_design_can_be_drawn_alone():
     axes = new_figure(3, 3).add_subplot()
-    design.draw_designs(axes, "random", 32, "flops")
+    design_figure.draw_designs(axes, "random", 32, "flops")
     assert len(axes.lines) == len(design.PROXIES)

@@ -5,7 +5,7 @@ import pytest
 from learned_cases import made_record
 
 from msa_course.explorer import new_figure, to_png
-from msa_course.teaching_the_index import learned
+from msa_course.teaching_the_index import learned, learned_figure
 
 RECORD = made_record()
 
@@ -31,7 +31,7 @@ def test_rows_are_found_by_their_values_and_dense_has_no_budget():
 
 
 def test_the_curve_of_recall_is_the_layers_mean_in_their_band(axes):
-    learned.draw_recall_curve(axes, RECORD, "block_recall")
+    learned_figure.draw_recall_curve(axes, RECORD, "block_recall")
     (mean,) = axes.get_lines()
     assert list(mean.get_xdata()) == [0, 50]
     assert mean.get_ydata().tolist() == [pytest.approx(0.2)] * 2
@@ -41,14 +41,14 @@ def test_the_curve_of_recall_is_the_layers_mean_in_their_band(axes):
 
 
 def test_recall_by_layer_has_a_line_a_method(axes):
-    learned.draw_by_layer(axes, RECORD, block_size=128, top_k=8)
+    learned_figure.draw_by_layer(axes, RECORD, block_size=128, top_k=8)
     for label in ("learned index", "window"):
         assert line(axes, label)[1] == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
 def test_budgets_ascend_and_the_bars_reach_the_interval(axes):
     rows = learned.find(RECORD["perplexity"], block_size=32)
-    learned.draw_methods(axes, rows, "ratio", "ratio_interval", across="budget")
+    learned_figure.draw_methods(axes, rows, "ratio", "ratio_interval", across="budget")
     assert axes.get_xlabel() == "budget (tokens)"
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["256", "1024"]
     for container in axes.containers:
@@ -67,7 +67,7 @@ def test_needles_are_shares_of_those_tried():
 
 def test_needles_are_drawn_across_lengths_as_well(axes):
     rows = learned.needle_rows(RECORD, block_size=128, top_k=8)
-    learned.draw_methods(axes, rows, "share", "interval", across="length")
+    learned_figure.draw_methods(axes, rows, "share", "interval", across="length")
     assert axes.get_xlabel() == "length (tokens)"
     for container in axes.containers:
         assert np.log2(container[0].get_xdata()).round().tolist() == [10, 12]
@@ -75,7 +75,7 @@ def test_needles_are_drawn_across_lengths_as_well(axes):
 
 
 def test_agreement_begins_with_the_second_layer_for_neighbours(axes):
-    learned.draw_agreement(axes, RECORD, block_size=128, top_k=8)
+    learned_figure.draw_agreement(axes, RECORD, block_size=128, top_k=8)
     assert line(axes, "two groups") == ([0, 1], [0.5, 0.6])
     assert line(axes, "layer before") == ([1], [0.3])
     assert line(axes, "chance")[1] == [0.25, 0.25]

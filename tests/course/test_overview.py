@@ -4,18 +4,18 @@ from pathlib import Path
 
 import numpy as np
 
-from msa_course import explorer, overview
+from msa_course import explorer, overview, overview_figure
 
 STORED = Path(__file__).parents[2] / "docs" / "overview.png"
 
 
 def test_dense_reads_every_earlier_pair():
     tokens = overview.NUM_TOKENS
-    assert np.count_nonzero(overview.values().causal) == tokens * (tokens + 1) // 2
+    assert np.count_nonzero(overview.compute().causal) == tokens * (tokens + 1) // 2
 
 
 def test_msa_reads_at_most_its_budget_and_always_its_own_block():
-    states = overview.values().states
+    states = overview.compute().states
     read = (states >= 2).sum(axis=1)
     position = np.arange(overview.NUM_TOKENS)
     others = np.minimum(position // overview.BLOCK_SIZE, overview.TOP_K - 1)
@@ -24,26 +24,26 @@ def test_msa_reads_at_most_its_budget_and_always_its_own_block():
 
 
 def test_nothing_of_the_future_is_visible():
-    arrays = overview.values()
+    arrays = overview.compute()
     assert (arrays.states[~arrays.causal] == 0).all()
     assert (arrays.states[arrays.causal] > 0).all()
 
 
 def test_what_is_read_scores_no_lower_than_what_is_not():
-    arrays = overview.values()
+    arrays = overview.compute()
     last = arrays.block_scores[-1, :-1]
     read = arrays.states[-1, :: overview.BLOCK_SIZE][:-1] == 2
     assert last[read].min() >= last[~read].max()
 
 
 def test_the_titles_count_the_pairs_of_the_arrays():
-    arrays = overview.values()
-    left, _, right = overview.render(arrays).axes[:3]
+    arrays = overview.compute()
+    left, _, right = overview_figure.draw(arrays).axes[:3]
     assert f"{np.count_nonzero(arrays.causal):,} pairs" in left.get_title(loc="left")
     assert f"{np.count_nonzero(arrays.states >= 2):,} pairs" in right.get_title(loc="left")
 
 
 def test_the_stored_picture_is_a_small_opaque_png():
-    assert explorer.to_png(overview.render(overview.values())).startswith(b"\x89PNG")
+    assert explorer.to_png(overview_figure.draw(overview.compute())).startswith(b"\x89PNG")
     assert STORED.read_bytes().startswith(b"\x89PNG")
     assert STORED.stat().st_size < 100_000

@@ -5,20 +5,18 @@ import re
 import numpy as np
 import pytest
 
-from msa_course.explorer import new_figure, to_png
+from msa_course.explorer import new_figure
+from msa_course.index_branch import pooling_figure
 from msa_course.index_branch.pooling import (
     BLOCK_SIZES,
     NEEDLE_BLOCK,
     NUM_BLOCKS,
-    explorer,
+    compute,
+    describe,
     found,
     mean_pool,
     needle,
-    render,
-    score_map,
-    values,
     with_needle,
-    words,
 )
 
 
@@ -28,7 +26,7 @@ def test_mean_pool_averages_blocks_and_a_partial_last_one():
 
 @pytest.mark.parametrize("block_size", BLOCK_SIZES)
 def test_a_needle_adds_its_height_to_the_max_and_a_share_of_it_to_the_mean(block_size):
-    plain, raised = values(0, block_size), values(12, block_size)
+    plain, raised = compute(0, block_size), compute(12, block_size)
     token = needle(block_size)
     assert token // block_size == NEEDLE_BLOCK
     assert raised.scores[token] - plain.scores[token] == pytest.approx(12)
@@ -50,7 +48,7 @@ def test_the_mean_loses_as_blocks_grow_and_the_max_keeps():
     assert by_mean[-1] < 0.3
 
 
-def test_scores_start_anew_for_every_height():
+def test_raising_one_needle_leaves_the_noise_as_it_was():
     with_needle(12, 4)
     np.testing.assert_array_equal(with_needle(0, 4), with_needle(0, 4))
     assert with_needle(0, 4).max() < 12
@@ -59,8 +57,8 @@ def test_scores_start_anew_for_every_height():
 @pytest.mark.parametrize("block_size", BLOCK_SIZES)
 @pytest.mark.parametrize("height", [0, 4, 12])
 def test_words_give_the_ranks_and_shares(height, block_size):
-    pooled = values(height, block_size)
-    text = words(height, block_size)
+    pooled = compute(height, block_size)
+    text = describe(pooled)
     ranks = [int(number) for number in re.findall(r"number (\d+)", text)]
     assert ranks == [pooled.max_rank, pooled.mean_rank]
     place = sorted(-pooled.block_max).index(-pooled.block_max[NEEDLE_BLOCK]) + 1
@@ -69,26 +67,10 @@ def test_words_give_the_ranks_and_shares(height, block_size):
     assert f"first in {pooled.max_found[column]:.0%}, the mean in" in text
 
 
-def test_a_picture_at_both_ends_of_every_slider():
-    for height in (0, 12):
-        for block_size in (BLOCK_SIZES[0], BLOCK_SIZES[-1]):
-            assert to_png(render(height, block_size)).startswith(b"\x89PNG")
-
-
-def test_every_slider_changes_picture_and_words():
-    shell = explorer()
-    for name, moved in {"height": 7, "block_size": 32}.items():
-        picture, text = shell.picture.value, shell.sentence.value
-        shell.controls[name].value = moved
-        assert shell.picture.value != picture
-        assert shell.sentence.value != text
-        assert shell.controls[name].description
-
-
 def test_a_score_map_repeats_blocks_over_their_tokens_and_hides_the_future():
     axes = new_figure(3, 3).add_subplot()
     scores = np.array([[1.0, -np.inf, -np.inf], [2.0, 3.0, 4.0]])
-    image = score_map(axes, scores, 2, 5)
+    image = pooling_figure.draw_score_map(axes, scores, 2, 5)
     shown = image.get_array()
     assert shown.filled(-9).tolist() == [[1, 1, -9, -9, -9], [2, 2, 3, 3, 4]]
     assert image.get_extent() == [0, 5, 5, 3]

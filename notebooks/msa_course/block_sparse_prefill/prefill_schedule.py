@@ -5,17 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.colors import ListedColormap
-from matplotlib.patches import Patch
 
-from msa_course import palette
-from msa_course.explorer import Explorer, choice, new_figure
 from msa_ref import blocks
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int, Int32
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 KINDS = ("corr", "rand", "sink")
 REDRAWN = 1 / 8  # share of the free slots that differ from one query to the next, in `corr`
@@ -24,21 +18,13 @@ LEAST_ROWS = 64  # rows of the tensor cores' instruction: fewer cost as much
 QUERIES, NUM_BLOCKS, TOP_K, BLOCK_SIZE = 64, 32, 8, 16
 TILES = [(str(tile), tile) for tile in (1, 2, 4, 8)]
 CHUNKS = [(str(chunk), chunk) for chunk in (8, 16, 32, 64)]
-STEPS = 24  # tiles of the block-major order that are drawn
-IDLE_OR_BUSY = ListedColormap([palette.HIDDEN, palette.CHOSEN])
-MARGINS = {
-    "left": 0.085,
-    "right": 0.985,
-    "top": 0.93,
-    "bottom": 0.15,
-    "hspace": 0.55,
-    "wspace": 0.2,
-}
 
 
 class Schedule(NamedTuple):
-    """One selection in both orders."""
+    """One selection in both orders: tiles of `tile` queries, items of at most `chunk` entries."""
 
+    tile: int
+    chunk: int
     selection: Int32[np.ndarray, "T k"]
     unions: list[Int[np.ndarray, " union"]]  # blocks that some query of a tile reads, ascending
     wanted: list[Bool[np.ndarray, "tile union"]]  # which of its queries want which of them
@@ -47,6 +33,13 @@ class Schedule(NamedTuple):
     item_sizes: Int[np.ndarray, " items"]
     query_major: float  # share of the rows of all tiles that do useful work
     block_major: float
+
+
+class Prefill(NamedTuple):
+    """The schedule of one kind of selection."""
+
+    kind: str
+    schedule: Schedule
 
 
 def make_selection(
@@ -60,8 +53,8 @@ def make_selection(
 ) -> Int32[np.ndarray, "T k"]:
     """A constructed selection of one group for the last `num_queries` tokens, own block forced.
 
-    `rand` draws each query's other blocks anew; `corr` keeps the neighbour's and redraws an eighth
-    of them; `sink` is `rand` with block 0 in every query's list.
+    `rand` draws each query's other blocks independently; `corr` keeps the neighbour's and redraws
+    an eighth of them; `sink` is `rand` with block 0 in every query's list.
     """
     rng = np.random.default_rng(seed)
     own = blocks.query_positions(num_queries, num_blocks * block_size) // block_size
@@ -102,6 +95,8 @@ def schedule(
     walked = rows * sum(map(len, unions))
     tiled = rows * int((-(-item_sizes // tile)).sum())
     return Schedule(
+        tile,
+        chunk,
         selection,
         unions,
         wanted,
@@ -113,9 +108,9 @@ def schedule(
     )
 
 
-def values(*, kind: str, tile: int, chunk: int) -> Schedule:
+def compute(*, kind: str, tile: int, chunk: int) -> Prefill:
     """Both orders of the explorer's selection of this kind."""
-    return schedule(make_selection(kind), NUM_BLOCKS, tile=tile, chunk=chunk)
+    return Prefill(kind, schedule(make_selection(kind), NUM_BLOCKS, tile=tile, chunk=chunk))
 
 
 def union_rows(plan: Schedule, number: int) -> Bool[np.ndarray, "rows union"]:
@@ -124,84 +119,20 @@ def union_rows(plan: Schedule, number: int) -> Bool[np.ndarray, "rows union"]:
     return np.pad(wanted, ((0, max(0, LEAST_ROWS - len(wanted))), (0, 0)))
 
 
-def item_rows(plan: Schedule, tile: int) -> Bool[np.ndarray, "rows steps"]:
+def item_rows(plan: Schedule) -> Bool[np.ndarray, "rows steps"]:
     """True where a row of a block-major tile holds a query that chose the block, tile by tile."""
+    tile = plan.tile
     rows = np.arange(max(LEAST_ROWS, tile * GROUP_SIZE))
-    held = [min(tile, size - start) for size in plan.item_sizes for start in range(0, size, tile)]
-    return rows[:, None] < GROUP_SIZE * np.array(held)
-
-
-def draw_rows(axes: Axes, busy: Bool[np.ndarray, "rows steps"], title: str) -> None:
-    """Rows of a tile, step after step: blue where a row works, grey where it waits."""
-    rows, steps = busy.shape
-    shown = {"cmap": IDLE_OR_BUSY, "vmin": 0, "vmax": 1, "interpolation": "nearest"}
-    axes.imshow(busy, aspect="auto", extent=(0, steps, rows, 0), **shown)
-    axes.vlines(np.arange(1, steps), 0, rows, color="white", linewidth=0.8)
-    axes.hlines(np.arange(GROUP_SIZE, rows, GROUP_SIZE), 0, steps, color="white", linewidth=0.8)
-    axes.set(title=title, ylabel="row of the tile", ylim=(rows, 0))
-    axes.set_yticks(np.arange(0, rows + 1, max(16, rows // 4)))
-    axes.xaxis.get_major_locator().set_params(integer=True)
-
-
-def draw_items(axes: Axes, plan: Schedule, chunk: int | None) -> None:
-    """A bar an item, as long as its entries; those of the longest list are hatched."""
-    longest = plan.item_blocks == plan.readers.argmax()
-    item = np.arange(len(plan.item_sizes))
-    style = {"width": 0.9, "linewidth": 0}
-    axes.bar(item[~longest], plan.item_sizes[~longest], color=palette.CHOSEN, **style)
-    axes.bar(
-        item[longest],
-        plan.item_sizes[longest],
-        color=palette.FORCED,
-        hatch=palette.FORCED_HATCH,
-        **style,
-    )
-    if chunk is not None:
-        axes.axhline(chunk, color=palette.INK, linestyle="--", linewidth=1)
-    axes.set(xlabel="item", ylabel="entries", xlim=(-1, len(item)))
-
-
-def render(*, kind: str, tile: int, chunk: int) -> Figure:
-    """Rows at work in a union tile and in block-major tiles, above the load of every item."""
-    plan = values(kind=kind, tile=tile, chunk=chunk)
-    number = len(plan.unions) // 2
-    figure = new_figure(9, 5.2, layout="none")
-    grid = figure.add_gridspec(2, 2, **MARGINS)
-    walk, tiles = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
-    draw_rows(walk, union_rows(plan, number), f"Query-major: {plan.query_major:.0%} of rows work")
-    ids = plan.unions[number]
-    step = 1 + len(ids) // 12
-    walk.set_xticks(np.arange(0, len(ids), step) + 0.5, ids[::step])
-    walk.set_xlabel(f"block of the union (tile {number} of {len(plan.unions)})")
-    busy = item_rows(plan, tile)
-    first = (busy.shape[1] - STEPS) // 2
-    part = busy[:, first : first + STEPS]
-    draw_rows(tiles, part, f"Block-major: {plan.block_major:.0%} of rows work")
-    tiles.set(xlabel=f"tile ({STEPS} of {busy.shape[1]}, from the middle)", ylabel="")
-    tiles.set_xticks(np.arange(0, STEPS, 4) + 0.5, np.arange(first, first + STEPS, 4))
-    bars = figure.add_subplot(grid[1, :])
-    draw_items(bars, plan, chunk)
-    bars.set(
-        title=f"Block-major: {len(plan.item_sizes)} items, none over the chunk of {chunk} (dashed)",
-        ylim=(0, 1.1 * max(chunk, plan.item_sizes.max())),
-    )
-    longest = plan.readers.argmax()
-    handles = [
-        Patch(facecolor=palette.CHOSEN, label="works"),
-        Patch(facecolor=palette.HIDDEN, edgecolor=palette.GREY, label="waits"),
-        Patch(
-            facecolor=palette.FORCED,
-            hatch=palette.FORCED_HATCH,
-            label=f"items of the longest list, block {longest}",
-        ),
+    queries = [
+        min(tile, size - start) for size in plan.item_sizes for start in range(0, size, tile)
     ]
-    figure.legend(handles=handles, loc="lower center", ncols=3)
-    return figure
+    return rows[:, None] < GROUP_SIZE * np.array(queries)
 
 
-def words(*, kind: str, tile: int, chunk: int) -> str:
+def describe(prefill: Prefill) -> str:
     """Shares of working rows in both orders, the union of one tile, and the items."""
-    plan = values(kind=kind, tile=tile, chunk=chunk)
+    kind, plan = prefill
+    tile, chunk = plan.tile, plan.chunk
     number = len(plan.unions) // 2
     queries = "1 query" if tile == 1 else f"{tile} queries"
     longest = plan.readers.argmax()
@@ -214,16 +145,4 @@ def words(*, kind: str, tile: int, chunk: int) -> str:
         f"the rows work. Block-major: {plan.block_major:.0%}. A chunk of {chunk} makes "
         f"{len(plan.item_sizes)} items; the longest list, block {longest} with "
         f"{plan.readers[longest]} readers, is cut into {cut}."
-    )
-
-
-def prefill_schedule() -> Explorer:
-    """The explorer: kind of selection, queries a tile, entries an item."""
-    return Explorer(
-        "Two orders of a prefill",
-        render,
-        words,
-        kind=choice("Selection", KINDS, "sink"),
-        tile=choice("Queries a tile", TILES, 4),
-        chunk=choice("Chunk (entries)", CHUNKS, 16),
     )

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.patches import Patch
-
-from msa_course import palette
-from msa_course.explorer import Explorer, choice, new_figure, slider
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int64
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_BLOCKS = 128
 MOST_CHOSEN = 16
@@ -40,6 +34,13 @@ class Reads(NamedTuple):
     two_rounds: int
 
 
+class Search(NamedTuple):
+    """A selection in two rounds, and the numbers that each way to it reads."""
+
+    rounds: Rounds
+    reads: Reads
+
+
 def best(ranked: Float[np.ndarray, "n"], top_k: int) -> Int64[np.ndarray, "k"]:
     """Places of the `top_k` largest, ascending; ties to the lower place."""
     return np.sort(np.argsort(-ranked, kind="stable")[:top_k])
@@ -57,12 +58,13 @@ def rounds(scores: Float[np.ndarray, "nb"], top_k: int, group_size: int) -> Roun
     return Rounds(group_size, scores, maxima, groups, read, chosen)
 
 
-def values(*, num_blocks: int, top_k: int, group_size: int, seed: int) -> Rounds:
+def compute(*, num_blocks: int, top_k: int, group_size: int, seed: int) -> Search:
     """The two rounds on random scores: a smooth swell, as neighbours are alike, and noise."""
     rng = np.random.default_rng(seed)
     swell = np.convolve(rng.normal(size=MOST_BLOCKS + 8), np.ones(9) / 3, mode="valid")
     noise = rng.normal(size=MOST_BLOCKS)
-    return rounds((swell + noise)[:num_blocks], top_k, group_size)
+    found = rounds((swell + noise)[:num_blocks], top_k, group_size)
+    return Search(found, reads(num_blocks, top_k, group_size))
 
 
 def reads(num_blocks: int, top_k: int, group_size: int) -> Reads:
@@ -77,86 +79,10 @@ def reads(num_blocks: int, top_k: int, group_size: int) -> Reads:
     return Reads(2**power * passes, num_blocks, num_groups + candidates)
 
 
-def draw_groups(axes: Axes, found: Rounds) -> None:
-    """Round 1: a wide bar a group, as high as its best block; the chosen ones coloured."""
-    first = np.arange(len(found.maxima)) * found.group_size
-    width = np.minimum(first + found.group_size, len(found.scores)) - first
-    chosen = np.isin(np.arange(len(first)), found.groups)
-    colours = np.where(chosen, palette.CHOSEN, palette.HIDDEN)
-    colours[-1] = palette.FORCED
-    floor = _floor(found)
-    bars = axes.bar(
-        first - 0.5, found.maxima - floor, width, bottom=floor, align="edge", color=colours,
-        edgecolor="white", linewidth=1,
-    )  # fmt: skip
-    bars[-1].set_hatch(palette.FORCED_HATCH)
-    _frame(axes, found, "best of a group")
-
-
-def draw_blocks(axes: Axes, found: Rounds) -> None:
-    """Round 2: a bar a block; those of the chosen groups are read, the chosen ones are dark."""
-    block = np.arange(len(found.scores))
-    colours = np.where(found.read, palette.VISIBLE, palette.HIDDEN)
-    colours[found.chosen] = palette.CHOSEN
-    colours[-1] = palette.FORCED
-    floor = _floor(found)
-    bars = axes.bar(block, found.scores - floor, 0.86, bottom=floor, color=colours)
-    bars[-1].set_hatch(palette.FORCED_HATCH)
-    _frame(axes, found, "score of a block")
-
-
-def _floor(found):
-    return found.scores.min() - 0.5
-
-
-def _frame(axes, found, label):
-    axes.set(xlim=(-1, len(found.scores)), ylim=(_floor(found), found.scores.max() + 0.3))
-    axes.set(ylabel=label, yticks=[])
-
-
-def chips() -> list[Patch]:
-    """Legend handles of both rounds."""
-    return [
-        Patch(facecolor=palette.HIDDEN, label="left behind"),
-        Patch(facecolor=palette.VISIBLE, label="read in round 2"),
-        Patch(facecolor=palette.CHOSEN, label="chosen"),
-        Patch(facecolor=palette.FORCED, hatch=palette.FORCED_HATCH, label="forced (own)"),
-    ]
-
-
-def render(*, num_blocks: int, top_k: int, group_size: int, seed: int) -> Figure:
-    """Both rounds, one above the other, and how many numbers each way reads."""
-    setting = {"num_blocks": num_blocks, "top_k": top_k, "group_size": group_size}
-    found = values(**setting, seed=seed)
-    figure = new_figure(9, 5.5, layout="none")
-    first, second, count = figure.subplots(
-        3, 1, height_ratios=[1.2, 1.2, 0.7],
-        gridspec_kw={"left": 0.11, "right": 0.97, "top": 0.94, "bottom": 0.14, "hspace": 0.68},
-    )  # fmt: skip
-    draw_groups(first, found)
-    first.set_title(f"Round 1: the {len(found.groups)} best of {len(found.maxima)} groups")
-    first.set_xticks([])
-    draw_blocks(second, found)
-    second.set_title(f"Round 2: the {len(found.chosen)} best of their {found.read.sum()} blocks")
-    second.set_xlabel("block", labelpad=1)
-    ways = reads(**setting)
-    names = ["sort", "all scores", "two rounds"]
-    bars = count.barh(names, ways, color=[palette.GREY, palette.VISIBLE, palette.CHOSEN])
-    count.bar_label(bars, [f"{way:,}" for way in ways], padding=3)
-    count.set(xscale="log", xlim=(1, 9000), xticks=[1, 10, 100, 1000])
-    count.set_xticklabels(["1", "10", "100", "1,000"])
-    count.minorticks_off()
-    count.invert_yaxis()
-    count.set_title("Numbers read (at most, log scale)")
-    figure.legend(handles=chips(), loc="lower center", ncols=4)
-    return figure
-
-
-def words(*, num_blocks: int, top_k: int, group_size: int, seed: int) -> str:
+def describe(search: Search) -> str:
     """How many groups and blocks were looked at, which blocks were chosen, what was saved."""
-    setting = {"num_blocks": num_blocks, "top_k": top_k, "group_size": group_size}
-    found = values(**setting, seed=seed)
-    ways = reads(**setting)
+    found, ways = search
+    group_size = found.group_size
     looked = f"Of {len(found.maxima)} groups of {group_size} the best {len(found.groups)} are"
     if len(found.groups) == 1:
         looked = f"Of {len(found.maxima)} groups of {group_size} the best is"
@@ -171,16 +97,3 @@ def words(*, num_blocks: int, top_k: int, group_size: int, seed: int) -> str:
 def _listed(ids):
     verb = "is" if len(ids) == 1 else "are"
     return f"{', '.join(map(str, ids))} {verb}"
-
-
-def two_rounds() -> Explorer:
-    """The explorer: how many blocks, how many are chosen, how large a group, which scores."""
-    return Explorer(
-        "Choosing in two rounds",
-        render,
-        words,
-        num_blocks=slider("Blocks (nb)", 96, 8, MOST_BLOCKS, 4),
-        top_k=slider("Blocks to choose (k)", 4, 1, MOST_CHOSEN),
-        group_size=choice("Blocks in a group", GROUP_SIZES, 8),
-        seed=slider("Scores drawn with seed", 0, 0, SEEDS),
-    )

@@ -5,29 +5,19 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from msa_course import palette
-from msa_course.explorer import Explorer, choice, new_figure
+from msa_course.records import find
 from msa_ref import cost, data
 from msa_ref.config import M2, M3
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    pass
 
+NOT_TIMED = "not timed alone"
 DENSE = ("fa3", "cudnn", "flash")
 NAMES = {"fa3": "FlashAttention-3", "cudnn": "cuDNN", "flash": "SDPA flash"}
 SELECTIONS = {"corr": "neighbours agree", "rand": "every query alone", "real": "one real call"}
 INDEX_BYTES = {"bf16": 2, "fp8": 1}
-PIECES = {
-    "score": (palette.VISIBLE, ""),
-    "select": (palette.LINES[3], "xx"),
-    "plan": (palette.LINES[2], ".."),
-    "attend": (palette.CHOSEN, ""),
-    "combine": (palette.FORCED, palette.FORCED_HATCH),
-    "not timed alone": (palette.HIDDEN, "--"),
-}
-BOUND_STYLE = {"color": palette.INK, "linewidth": 2}
-MARGINS = {"left": 0.17, "right": 0.97, "top": 0.93, "bottom": 0.1, "hspace": 0.62}
+PIECES = ("score", "select", "plan", "attend", "combine", NOT_TIMED)
 
 
 class Case(NamedTuple):
@@ -56,6 +46,8 @@ class Bars(NamedTuple):
     """One case as the explorer shows it: times in ms, None where the record has none."""
 
     case: Case
+    selection: str
+    index_dtype: str
     dense: float | None
     dense_impl: str | None
     total: float
@@ -74,11 +66,6 @@ def ceilings(record: dict) -> cost.Machine:
     """The speeds that the record's bounds are made with: measured ones, below the data sheet's."""
     found = record["ceilings"]
     return cost.Machine(f"{record['gpu']}, measured", found["flops"], found["bytes"])
-
-
-def find(rows: list[dict], **key) -> list[dict]:
-    """The rows that have these values."""
-    return [row for row in rows if all(row[name] == value for name, value in key.items())]
 
 
 def short(tokens: int) -> str:
@@ -138,7 +125,9 @@ def work(row: dict) -> cost.Work | None:
     return found if found.flops else None
 
 
-def values(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | None = None) -> Bars:
+def compute(
+    *, case: Case, selection: str, index_dtype: str, rows: list[dict] | None = None
+) -> Bars:
     """Times of one case: dense, MSA, its bound, its pieces.
 
     `selection` is of no account in a decode step, `index_dtype` in a prefill.
@@ -149,10 +138,12 @@ def values(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | N
     total = msa(rows, case, "total", selection, index_dtype)
     pieces = {piece: row["ms"] for piece, row in found.items()}
     if "attend" not in pieces:
-        pieces["not timed alone"] = max(0.0, total["ms"] - sum(pieces.values()))
+        pieces[NOT_TIMED] = max(0.0, total["ms"] - sum(pieces.values()))
     dense = best_dense(rows, case)
     return Bars(
         case=case,
+        selection=selection,
+        index_dtype=index_dtype,
         dense=dense and dense["ms"],
         dense_impl=dense and dense["impl"],
         total=total["ms"],
@@ -162,62 +153,19 @@ def values(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | N
     )
 
 
-def draw_totals(axes: Axes, bars: Bars) -> None:
-    """Dense, MSA and the bound as three bars."""
-    scale, unit = bars.case.scale
-    amounts = {"bound": bars.bound, "MSA": bars.total}
-    if bars.dense is not None:
-        amounts[f"dense\n({NAMES[bars.dense_impl]})"] = bars.dense
-    colours = [palette.INK, palette.CHOSEN, palette.GREY]
-    times = [scale * ms for ms in amounts.values()]
-    drawn = axes.barh(list(amounts), times, color=colours[: len(times)])
-    axes.bar_label(drawn, [f" {number(time)}" for time in times])
-    axes.set(xlim=(0, 1.15 * max(times)), xlabel=f"time of one layer ({unit})")
-
-
-def draw_pieces(axes: Axes, bars: Bars) -> None:
-    """A bar for every piece, and a line across it where its own bound is."""
-    scale, unit = bars.case.scale
-    for place, (piece, ms) in enumerate(bars.pieces.items()):
-        colour, hatch = PIECES[piece]
-        axes.barh(place, scale * ms, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
-        axes.text(scale * ms, place, f"  {number(scale * ms)}", va="center")
-        if piece in bars.piece_bounds:
-            at = scale * bars.piece_bounds[piece]
-            axes.plot([at, at], [place - 0.42, place + 0.42], **BOUND_STYLE)
-    axes.set_yticks(range(len(bars.pieces)), list(bars.pieces))
-    longest = max(*bars.pieces.values(), *bars.piece_bounds.values())
-    axes.set(xlim=(0, 1.15 * scale * longest), ylim=(len(bars.pieces) - 0.4, -0.6))
-    axes.set_xlabel(f"time ({unit})")
-
-
 def number(amount: float) -> str:
     """Three digits and no more, thousands set apart."""
     return f"{float(f'{amount:.3g}'):,.10g}"
 
 
-def render(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | None = None):
-    """Totals above, pieces below."""
-    bars = values(case=case, selection=selection, index_dtype=index_dtype, rows=rows)
-    figure: Figure = new_figure(8.5, 4.8, layout="none")
-    above, below = figure.subplots(
-        2, 1, height_ratios=(3, max(3, len(bars.pieces))), gridspec_kw=MARGINS
-    )
-    draw_totals(above, bars)
-    above.set_title(f"{case.phase} {case.name}: MSA, its bound, and dense attention")
-    draw_pieces(below, bars)
-    below.set_title("MSA's pieces, each timed alone; the black line is a piece's own bound")
-    return figure
-
-
-def words(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | None = None) -> str:
+def describe(bars: Bars) -> str:
     """The totals, the ratio to dense, the longest piece, and what the setting left unused."""
-    bars = values(case=case, selection=selection, index_dtype=index_dtype, rows=rows)
+    case = bars.case
     scale, unit = case.scale
     if case.phase == "decode":
-        kind = f"{index_dtype} index keys; ids are always real in decode"
+        kind = f"{bars.index_dtype} index keys; ids are always real in decode"
     else:
-        kind = f"{SELECTIONS[selection]}; a prefill was timed with bf16 index keys alone"
+        kind = f"{SELECTIONS[bars.selection]}; a prefill was timed with bf16 index keys alone"
     said = f"{case.phase.capitalize()} {case.name} ({kind}): {number(scale * bars.total)} {unit}"
     said += f", {bars.bound / bars.total:.0%} of the bound's speed. "
     if bars.dense is not None:
@@ -226,21 +174,5 @@ def words(*, case: Case, selection: str, index_dtype: str, rows: list[dict] | No
         said += f"That is {faster} than {NAMES[bars.dense_impl]}. "
     longest = max(bars.pieces, key=bars.pieces.get)
     share = bars.pieces[longest] / sum(bars.pieces.values())
-    what = "what was not timed alone" if longest == "not timed alone" else longest
+    what = f"what was {NOT_TIMED}" if longest == NOT_TIMED else longest
     return said + f"The longest piece is {what}, {share:.0%} of the pieces together."
-
-
-def explorer(rows: list[dict] | None = None) -> Explorer:
-    """The explorer: which case, whose selection, which index keys."""
-    rows = shipped_rows() if rows is None else rows
-    options = [(f"{case.phase} {case.name}", case) for case in cases(rows)]
-    chunks = [case for _, case in options if case.new_tokens not in (1, case.context)]
-    first = max(chunks, key=lambda case: case.context) if chunks else options[0][1]
-    return Explorer(
-        "What the GPU says",
-        lambda **values: render(**values, rows=rows),
-        lambda **values: words(**values, rows=rows),
-        case=choice("Phase and case", options, first),
-        selection=choice("Selection (prefill)", [(t, n) for n, t in SELECTIONS.items()], "corr"),
-        index_dtype=choice("Index keys (decode)", [(n, n) for n in INDEX_BYTES], "bf16"),
-    )

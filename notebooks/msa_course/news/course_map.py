@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
-
-from msa_course import palette
-from msa_course.explorer import Explorer, new_figure, slider
-
-WIDTH, HEIGHT = 9.0, 4.3
-DIM, DIM_INK = "#B8B8B8", "#5A5A5A"
-
 
 class Part(NamedTuple):
     """A box of the map: where its middle is, how wide it is (inches), and its two lines."""
@@ -57,7 +47,6 @@ FLOWS = (
     ("main", "attend", ((3.88, 1.6), (5.3, 1.6))),
     ("attend", "out", ((6.16, 1.6), (7.64, 1.6))),
 )
-
 LESSONS = (
     ("Start here", "the whole way from a text to an answer", (*DATA, *STEPS, *GROUND)),
     ("What does a million tokens cost", "what score and attend cost", ("cost", "score", "attend")),
@@ -87,75 +76,24 @@ LESSONS = (
 )
 
 
-def values(lesson: int) -> dict[str, bool]:
-    """Every part of the map by name: True where the lesson builds or uses it."""
-    lit = LESSONS[lesson][2]
-    return {name: name in lit for name in (*DATA, *STEPS, *GROUND)}
+class Lesson(NamedTuple):
+    """One lesson on the map: its number, what it is about, and every part by name, lit or not."""
+
+    number: int
+    title: str
+    subject: str
+    lit: dict[str, bool]
 
 
-def words(lesson: int) -> str:
-    """One sentence: what the lesson is about, and the parts it lights."""
-    title, subject, _ = LESSONS[lesson]
-    names = [name for name, lit in values(lesson).items() if lit and name in STEPS]
+def compute(lesson: int) -> Lesson:
+    """One lesson of the map; a part is lit where the lesson builds or uses it."""
+    title, subject, parts = LESSONS[lesson]
+    lit = {name: name in parts for name in (*DATA, *STEPS, *GROUND)}
+    return Lesson(lesson, title, subject, lit)
+
+
+def describe(lesson: Lesson) -> str:
+    """One sentence: what the lesson is about, and the steps it lights."""
+    names = [name for name in STEPS if lesson.lit[name]]
     steps = f" Steps lit: {', '.join(names)}." if names else ""
-    return f"Lesson {lesson:02d}, {title}, shows {subject}.{steps}"
-
-
-def render(lesson: int) -> Figure:
-    """The map with the parts of one lesson lit."""
-    figure = new_figure(WIDTH, HEIGHT, layout="none")
-    axes = figure.add_axes((0, 0, 1, 4 / HEIGHT))
-    draw(axes, lesson)
-    title = f"Lesson {lesson:02d} lights {LESSONS[lesson][1]}"
-    figure.text(0.012, 0.95, title, fontsize=11, va="center")
-    return figure
-
-
-def draw(axes: Axes, lesson: int, *, labels: bool = True) -> None:
-    """The map on these axes; without `labels` only its shape, for thumbnails."""
-    lit = values(lesson)
-    for source, target, (tail, head) in FLOWS:
-        bright = lit[source] and lit[target]
-        arrow = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0}
-        arrow["color"] = palette.INK if bright else DIM
-        arrow["linewidth"] = 1.8 if bright else 1.0
-        axes.annotate("", head, tail, arrowprops=arrow)
-    for parts, height, fill in (
-        (DATA, 0.8, palette.VISIBLE),
-        (STEPS, 0.56, palette.CHOSEN),
-        (GROUND, 0.56, palette.LINES[2]),
-    ):
-        for name, part in parts.items():
-            _draw_part(axes, part, height, fill, lit[name], labels)
-    axes.set(xlim=(0, WIDTH), ylim=(0, 4), aspect="equal")
-    axes.set_axis_off()
-
-
-def explorer() -> Explorer:
-    """The map with a slider over the lessons."""
-    return Explorer(
-        "The course as one picture", render, words, lesson=slider("lesson", 0, 0, len(LESSONS) - 1)
-    )
-
-
-def _draw_part(axes: Axes, part: Part, height: float, fill: str, lit: bool, labels: bool) -> None:
-    corner = (part.x - part.width / 2, part.y - height / 2)
-    box = FancyBboxPatch(
-        corner,
-        part.width,
-        height,
-        boxstyle="round,pad=0,rounding_size=0.1",
-        facecolor=fill if lit else palette.HIDDEN,
-        edgecolor=palette.INK if lit else DIM,
-        linewidth=1.6 if lit else 0.8,
-    )
-    axes.add_patch(box)
-    if not labels:
-        return
-    colour = DIM_INK
-    if lit:
-        colour = "white" if fill == palette.CHOSEN else palette.INK
-    style = {"ha": "center", "color": colour}
-    split = part.y + height / 2 - (0.31 if height > 0.6 else 0.27)
-    axes.text(part.x, split + 0.02, part.name, va="bottom", fontsize=9.5, weight="bold", **style)
-    axes.text(part.x, split - 0.02, part.meaning, va="top", fontsize=8.5, **style)
+    return f"Lesson {lesson.number:02d}, {lesson.title}, shows {lesson.subject}.{steps}"
