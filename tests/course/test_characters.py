@@ -1,0 +1,69 @@
+"""Text as readers paste it: signs for what cannot be seen, whole characters, glyphs that exist."""
+
+import pytest
+
+from msa_course.characters import NO_GLYPH, owner, token_texts, with_signs
+from msa_course.explorer import new_figure, to_png
+from msa_course.fonts import drawable, families
+
+SAMPLES = {
+    "tab": "a\tb",
+    "control": "\x00\x07\x1b[0m\x7f\x85",
+    "chinese": "\u4f60\u597d\uff0c\u4e16\u754c",
+    "emoji": "\U0001f600 \U0001f469\u200d\U0001f52c",
+    "hebrew": "\u05e9\u05dc\u05d5\u05dd",
+    "arabic": "\u0645\u0631\u062d\u0628\u0627",
+    "mathematics": "$x^2$ and \\$",
+}
+
+
+def decode_bytes(ids):
+    """A tokeniser with one token for each byte, as the rare characters of a real one have."""
+    return bytes(ids).decode("utf-8", errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a b", "a b"),
+        ("a\nb", "a\u21b5b"),
+        ("\t\x00\x1b", "\u2409\u2400\u241b"),
+        ("\x7f\x85", "\u2421" + NO_GLYPH),
+        ("\u4f60\u05e9", "\u4f60\u05e9"),
+    ],
+)
+def test_control_characters_are_signs_and_all_others_stay(text, shown):
+    assert with_signs(text) == shown
+
+
+@pytest.mark.parametrize("text", SAMPLES.values(), ids=SAMPLES)
+def test_tokens_join_to_the_whole_text(text):
+    texts = token_texts(decode_bytes, list(text.encode()))
+    assert len(texts) == len(text.encode())
+    assert "".join(texts) == text
+
+
+def test_the_first_token_of_a_character_has_all_of_it():
+    texts = token_texts(decode_bytes, list("a\u4f60b".encode()))
+    assert texts == ["a", "\u4f60", "", "", "b"]
+    assert [owner(texts, token) for token in range(5)] == [0, 1, 1, 1, 4]
+
+
+def test_a_text_that_breaks_off_within_a_character_ends_unknown():
+    texts = token_texts(decode_bytes, list("ab\u4f60".encode()[:-1]))
+    assert texts == ["a", "b", "\ufffd", "\ufffd"]
+
+
+@pytest.mark.parametrize("text", SAMPLES.values(), ids=SAMPLES)
+def test_any_text_is_drawn_without_a_missing_glyph(text):
+    """A missing glyph warns, and warnings are errors here."""
+    shown = drawable(text)
+    assert len(shown) == len(text)
+    fig = new_figure(3, 1)
+    fig.text(0.1, 0.5, shown, fontfamily=families(), parse_math=False)
+    assert to_png(fig).startswith(b"\x89PNG")
+
+
+def test_what_the_font_has_stays_as_it_is():
+    text = "abc \u21b5\u2409 \u05e9\u05dc \u0645\u0631"
+    assert drawable(text) == text
