@@ -1,4 +1,4 @@
-"""Text that any reader may paste, made visible: signs for control characters, whole characters."""
+"""Any text made visible: signs for control characters, and the token that has a character."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 LINE_END = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"
 SPACE = "\N{OPEN BOX}"
 NO_GLYPH = "\N{WHITE VERTICAL RECTANGLE}"
-UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 CONTROL_PICTURES = 0x2400  # the sign of control character c stands at 0x2400 + c
 DELETE, SIGN_OF_DELETE = "\x7f", "\N{SYMBOL FOR DELETE}"
-MOST_TOKENS = 8  # of the byte tokens that make up one character
 
 
 def with_signs(text: str) -> str:
@@ -35,27 +33,11 @@ def _sign(character: str) -> str:
     return NO_GLYPH if unicodedata.category(character) == "Cc" else character
 
 
-def token_texts(decode: Callable[[Sequence[int]], str], ids: Sequence[int]) -> list[str]:
-    """The text of each token; where several make up a character, the first has all of it.
-
-    The others of them have "". `decode(ids)` gives U+FFFD for bytes that are no whole character,
-    and so do tokens of a text that breaks off within one.
-    """
-    texts: list[str] = []
-    while len(texts) < len(ids):
-        first = len(texts)
-        for stop in range(first + 1, min(first + MOST_TOKENS, len(ids)) + 1):
-            text = decode(ids[first:stop])
-            if UNKNOWN not in text:
-                texts += [text] + [""] * (stop - first - 1)
-                break
-        else:
-            texts.append(decode(ids[first : first + 1]))
-    return texts
-
-
 def owner(texts: Sequence[str], token: int) -> int:
-    """The token that has the text of this one: itself, or the one that has its whole character."""
+    """The token that has the text of this one: itself, or the first of those that share a character.
+
+    In `texts` a character of several tokens stands in the first of them, the others have "".
+    """
     while token and not texts[token]:
         token -= 1
     return token

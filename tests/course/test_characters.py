@@ -1,8 +1,8 @@
-"""Text as readers paste it: signs for what cannot be seen, whole characters, glyphs that exist."""
+"""Text as readers paste it: signs for what cannot be seen, and a box for what no font has."""
 
 import pytest
 
-from msa_course.characters import NO_GLYPH, owner, token_texts, with_signs
+from msa_course.characters import NO_GLYPH, owner, with_signs
 from msa_course.explorer import new_figure, to_png
 from msa_course.fonts import drawable, families
 
@@ -15,11 +15,6 @@ SAMPLES = {
     "arabic": "\u0645\u0631\u062d\u0628\u0627",
     "mathematics": "$x^2$ and \\$",
 }
-
-
-def decode_bytes(ids):
-    """A tokeniser with one token for each byte, as the rare characters of a real one have."""
-    return bytes(ids).decode("utf-8", errors="replace")
 
 
 @pytest.mark.parametrize(
@@ -36,22 +31,9 @@ def test_control_characters_are_signs_and_all_others_stay(text, shown):
     assert with_signs(text) == shown
 
 
-@pytest.mark.parametrize("text", SAMPLES.values(), ids=SAMPLES)
-def test_tokens_join_to_the_whole_text(text):
-    texts = token_texts(decode_bytes, list(text.encode()))
-    assert len(texts) == len(text.encode())
-    assert "".join(texts) == text
-
-
-def test_the_first_token_of_a_character_has_all_of_it():
-    texts = token_texts(decode_bytes, list("a\u4f60b".encode()))
-    assert texts == ["a", "\u4f60", "", "", "b"]
-    assert [owner(texts, token) for token in range(5)] == [0, 1, 1, 1, 4]
-
-
-def test_a_text_that_breaks_off_within_a_character_ends_unknown():
-    texts = token_texts(decode_bytes, list("ab\u4f60".encode()[:-1]))
-    assert texts == ["a", "b", "\ufffd", "\ufffd"]
+def test_a_part_of_a_character_belongs_to_the_token_that_has_it():
+    texts = ["", "a", "\u4f60", "", "", "b"]
+    assert [owner(texts, token) for token in range(6)] == [0, 1, 2, 2, 2, 5]
 
 
 @pytest.mark.parametrize("text", SAMPLES.values(), ids=SAMPLES)
