@@ -3,7 +3,7 @@
     python kernels/bench/compiled.py
     python kernels/bench/compiled.py 90  # prints the figures for sm_90 as JSON instead
 
-The real entry points run on tensors without memory (device "meta") at M3's shapes, those that teach
+The real entry points run on tensors without memory (device "meta") at M3's shapes, the index's loss
 at SmolLM2's, and each launch is recorded instead of made: so what is compiled is what is shipped,
 down to strides and options.
 """
@@ -99,7 +99,7 @@ def decode_step(batch, num_keys, dtype=torch.bfloat16, index_dtype=torch.bfloat1
     return lambda: decode(q, index_q, cache)
 
 
-def lesson(length, top_k=None, dtype=torch.bfloat16):
+def distillation(length, top_k=None, dtype=torch.bfloat16):
     """A call of index_kl as a layer of SmolLM2 makes it: 9 heads, 3 groups, 64 channels."""
     selection = None
     if top_k is not None:
@@ -113,7 +113,7 @@ def in_float32():
     """Launches in float32, whose tiles are twice as large: there to be compared with."""
     f32 = torch.float32
     calls = prefill(8192, 2**20, f32), prefill(8192, 8192, f32), decode_step(1, 2**20, f32, f32)
-    calls += (lesson(4096, dtype=f32),)
+    calls += (distillation(4096, dtype=f32),)
     launches = [one for call in calls for one in record("float32", call)]
     return [one for one in launches if one.arguments.get("PRECISION") == "ieee"]
 
@@ -126,8 +126,8 @@ def shipped(target):
         ("prefill 8K@8K", prefill(8192, 8192)),
         ("decode 1 x 1M", decode_step(1, million)),
         ("decode 8 x 512K", decode_step(8, million // 2)),
-        ("warm-up 4K", lesson(4096)),
-        ("sparse training 4K", lesson(4096, top_k=8)),
+        ("warm-up 4K", distillation(4096)),
+        ("sparse training 4K", distillation(4096, top_k=8)),
     ]
     if target >= 90:  # sm_80 has no such type
         cases.append(
@@ -151,20 +151,29 @@ def source(one):
     signature, constants, attributes = {}, {}, {}
     for i, param in enumerate(one.kernel.params):
         value = one.arguments[param.name]
-        if isinstance(value, torch.Tensor):
-            name = str(value.dtype).removeprefix("torch.")
-            signature[param.name] = "*" + type_canonicalisation_dict[name]
-            attributes[(i,)] = [["tt.divisibility", 16]]
-        elif param.is_constexpr or value is None or (isinstance(value, int) and value == 1):
-            signature[param.name] = "constexpr"
-            constants[(i,)] = value
-        elif isinstance(value, float):
-            signature[param.name] = "fp32"
-        else:
-            signature[param.name] = "i32" if -(2**31) <= value < 2**31 else "i64"
-            if value % 16 == 0:
-                attributes[(i,)] = [["tt.divisibility", 16]]
+        signature[param.name] = specialised(value, (i,), param.is_constexpr, constants, attributes)
     return signature, constants, attributes
+
+
+def specialised(value, path, is_constexpr, constants, attributes):
+    """Type of one argument; a tuple's fields each by its own, at `path` and its place in it."""
+    if isinstance(value, tuple):
+        fields = (
+            specialised(field, (*path, i), False, constants, attributes)
+            for i, field in enumerate(value)
+        )
+        return type(value)(*fields)
+    if isinstance(value, torch.Tensor):
+        attributes[path] = [["tt.divisibility", 16]]
+        return "*" + type_canonicalisation_dict[str(value.dtype).removeprefix("torch.")]
+    if is_constexpr or value is None or (isinstance(value, int) and value == 1):
+        constants[path] = value
+        return "constexpr"
+    if isinstance(value, float):
+        return "fp32"
+    if value % 16 == 0:
+        attributes[path] = [["tt.divisibility", 16]]
+    return "i32" if -(2**31) <= value < 2**31 else "i64"
 
 
 def compile_launch(one, target):
@@ -182,9 +191,8 @@ def compile_launch(one, target):
         usage = _output(tools / "cuobjdump", "--dump-resource-usage", cubin)
         sass = _output(tools / "nvdisasm", cubin)
     registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
-    module = one.kernel.__module__.rsplit(".", 1)[-1]
     return Compiled(
-        name=f"{module}.{one.kernel.__name__.rsplit('.', 1)[-1]}",
+        name=one.kernel.__name__.rsplit(".", 1)[-1],
         case=one.case,
         target=target,
         registers=int(registers),

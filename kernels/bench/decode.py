@@ -4,7 +4,8 @@ import torch
 
 from bench import bounds, dense, inputs, sampled
 from bench.report import Case
-from msa_kernels import PagedCache, attention, decode, sparse_decode
+from msa_kernels import PagedCache, decode, decode_split, geometry
+from msa_kernels.arguments import Lengths, Partials, as_block_scores, new_outputs
 from msa_kernels.combine import combine
 from msa_kernels.index_score import score_decode
 from msa_kernels.top_k import select_blocks
@@ -73,29 +74,31 @@ def time_sparse(table, clock, index_dtype, q, index_q, cache):
     batch, max_pages = cache.block_table.shape
     groups = config.num_kv_heads
     to = {"device": q.device, "dtype": torch.float32}
-    group = attention._decode_group(batch, max_pages)
-    splits = attention._decode_splits(batch * groups, config.top_k)
-    scores = torch.empty(batch, groups, max_pages, **to)
-    maxima = torch.empty(batch, groups, -(-max_pages // group), **to)
+    blocks_per_max = geometry.blocks_per_scan(batch, max_pages)
+    splits = geometry.decode_splits(batch, groups, config.top_k)
+    scores = as_block_scores(
+        torch.empty(batch, groups, 1, max_pages, **to),
+        torch.empty(batch, groups, 1, -(-max_pages // blocks_per_max), **to),
+    )
     selection = torch.empty(batch, groups, 1, config.top_k, dtype=torch.int32, device=q.device)
     parts = torch.empty(batch * groups * splits, config.group_size, config.head_dim, **to)
-    part_lses = torch.empty(parts.shape[:2], **to)
-    out, lse = torch.empty_like(q), torch.empty(batch, config.num_heads, 1, **to)
+    partials = Partials(parts, torch.empty(parts.shape[:2], **to))
+    outputs = new_outputs(q)
 
     def score():
-        score_decode(index_q, cache, group=group, scores=scores, maxima=maxima)
+        score_decode(index_q, cache, blocks_per_max=blocks_per_max, result=scores)
 
     def select():
         select_blocks(
-            scores[:, :, None], maxima[:, :, None], None, cache.lengths,
-            config=config, group=group, selection=selection,
+            scores, Lengths(None, cache.lengths), config=config, blocks_per_max=blocks_per_max,
+            selection=selection,
         )  # fmt: skip
 
     def attend():
-        sparse_decode.attend(q, cache, selection, splits=splits, parts=parts, part_lses=part_lses)
+        decode_split.attend(q, cache, selection, splits=splits, partials=partials)
 
     def merge():
-        combine(parts, part_lses, out, lse, shape=(batch, groups, 1, splits), heads=1)
+        combine(partials, outputs, shape=(batch, groups, 1, splits), heads=1)
 
     def total():
         decode(q, index_q, cache)

@@ -4,40 +4,17 @@ A long prefill runs in the chunks that `msa_attention` cuts; its pieces are time
 and summed, its totals in one run.
 """
 
-from typing import NamedTuple
-
 import torch
 
 from bench import bounds, dense, inputs, sampled
 from bench.report import Case
-from msa_kernels import attention, msa_attention, sparse_prefill
+from msa_kernels import geometry, msa_attention, prefill_block_major
+from msa_kernels.arguments import Lengths, new_outputs
+from msa_kernels.attention import attend_chunk, prefill_chunks, select_chunk
 from msa_kernels.combine import combine
-from msa_kernels.index_score import PREFILL_GROUP, score_prefill
+from msa_kernels.index_score import score_prefill
 from msa_kernels.plan import make_plan
 from msa_kernels.top_k import select_blocks
-
-
-class Chunk(NamedTuple):
-    """Queries `first` to `stop`, which see `seen` keys; a few keys take the query-major path."""
-
-    first: int
-    stop: int
-    seen: int
-
-    @property
-    def block_major(self):
-        return self.seen > attention.SHORT_CONTEXT
-
-
-def chunks(q, num_keys, config):
-    """The chunks of queries that `msa_attention` cuts."""
-    new_tokens = q.shape[2]
-    step = attention._queries_at_once(q, num_keys, config)
-    stops = [min(first + step, new_tokens) for first in range(0, new_tokens, step)]
-    return [
-        Chunk(first, stop, num_keys - new_tokens + stop)
-        for first, stop in zip(range(0, new_tokens, step), stops)
-    ]
 
 
 def run(case, clock, record):
@@ -64,30 +41,32 @@ def time_dense(table, clock, shape, tensors):
 def time_sparse(table, clock, tensors, config):
     """Add the rows of MSA: pieces, totals for both selections, the real call."""
     q, k, _, index_q, index_k = tensors
-    out, lse, selection = msa_attention(*tensors, config)
+    out, _, selection = msa_attention(*tensors, config)
     sampled.check_prefill(tensors, out, selection, config, where=table.name)
-    counts = {"query_lengths": q.shape[2], "key_lengths": k.shape[2]}
+    del out
     int32 = {"dtype": torch.int32, "device": q.device}
-    lengths = {name: torch.full((1,), count, **int32) for name, count in counts.items()}
-    parts = chunks(q, k.shape[2], config)
+    lengths = Lengths(*(torch.full((1,), count, **int32) for count in (q.shape[2], k.shape[2])))
+    chunks = prefill_chunks(q, k.shape[2], config)
+
+    def at(chunk):
+        return lengths._replace(first_query=chunk.start)
 
     def score(chunk):
         return score_prefill(
-            index_q[:, :, chunk.first : chunk.stop], index_k, **lengths,
-            block_size=config.block_size, num_keys=chunk.seen, first_query=chunk.first,
+            index_q[:, :, chunk.rows], index_k, at(chunk),
+            block_size=config.block_size, num_keys=chunk.num_visible,
         )  # fmt: skip
 
     def select(chunk, scores):
-        return select_blocks(
-            *scores, **lengths, config=config, group=PREFILL_GROUP, first_query=chunk.first
-        )
+        per_max = geometry.BLOCKS_PER_MAX
+        return select_blocks(scores, at(chunk), config=config, blocks_per_max=per_max)
 
-    def choose():
-        for chunk in parts:
-            select(chunk, score(chunk))
+    def select_all():
+        for chunk in chunks:
+            select_chunk(index_q, index_k, at(chunk), chunk, config)
 
-    times = {"score": 0.0, "select": 0.0, "chosen": clock.run(choose)}
-    for chunk in parts:
+    times = {"score": 0.0, "select": 0.0, "selected": clock.run(select_all)}
+    for chunk in chunks:
         scores = score(chunk)
         times["score"] += clock.run(lambda chunk=chunk: score(chunk))
         times["select"] += clock.run(lambda chunk=chunk, scores=scores: select(chunk, scores))
@@ -97,69 +76,68 @@ def time_sparse(table, clock, tensors, config):
     for kind in inputs.REDRAWN:
         ids = inputs.injected_selection(kind, table.new_tokens, table.context, config)
         ids = torch.from_numpy(ids).to(q.device)
-        attended = time_attend(clock, tensors, ids, lengths, config, parts, out, lse)
+        outputs = new_outputs(q)
+        attended = time_attend(clock, tensors, ids, lengths, config, outputs)
         where = f"{table.name} {kind}"
-        sampled.check_prefill(tensors, out, ids, config, injected=True, where=where)
+        sampled.check_prefill(tensors, outputs.out, ids, config, injected=True, where=where)
         for piece, (ms, num_queries) in attended.items():
             if piece != "whole":
                 table.add_prefill(ms, piece, kind, num_queries)
-        table.add_prefill(times["chosen"] + attended["whole"][0], "total", kind)
-    del out, lse
+        table.add_prefill(times["selected"] + attended["whole"][0], "total", kind)
+        del outputs
     table.add_prefill(clock.run(lambda: msa_attention(*tensors, config)), "total", "real")
 
 
-def time_attend(clock, tensors, ids, lengths, config, parts, out, lse):
+def time_attend(clock, tensors, ids, lengths, config, outputs):
     """Milliseconds and queries of plan, attend, combine and the "whole" of them, for given ids.
 
-    The pieces chunk by chunk, summed; the whole in one run, as a call makes it. Writes `out` and
-    `lse`, poisoned first, as the real call would.
+    The pieces chunk by chunk, summed; the whole in one run, as a call makes it. Writes the outputs,
+    poisoned first, as the real call would.
     """
     q, k, v = tensors[:3]
-    out.fill_(float("nan"))
+    outputs.out.fill_(float("nan"))
     found = {}
 
     def add(piece, chunk, step):
         ms, queries = found.get(piece, (0.0, 0))
-        found[piece] = ms + clock.run(step), queries + chunk.stop - chunk.first
+        found[piece] = ms + clock.run(step), queries + chunk.stop - chunk.start
 
-    def whole(chunk, part, chosen):
-        attention.attend_selection(
-            part, k, v, chosen, **lengths, config=config, num_keys=chunk.seen,
-            first_query=chunk.first, out=out, lse=lse,
-        )  # fmt: skip
+    def whole(chunk, selection):
+        at = lengths._replace(first_query=chunk.start)
+        attend_chunk(q, k, v, selection, at, chunk, config, outputs)
 
     cut = [
-        (chunk, q[:, :, rows], ids[:, :, rows].contiguous())
-        for chunk in parts
-        for rows in [slice(chunk.first, chunk.stop)]
+        (chunk, ids[:, :, chunk.rows].contiguous())
+        for chunk in prefill_chunks(q, k.shape[2], config)
     ]
+    size, item_size = config.block_size, geometry.ITEM_SIZE
     found["whole"] = clock.run(lambda: [whole(*one) for one in cut]), q.shape[2]
-    for chunk, part, chosen in cut:
+    for chunk, selection in cut:
         if not chunk.block_major:
-            add("attend", chunk, lambda one=(chunk, part, chosen): whole(*one))
+            add("attend", chunk, lambda one=(chunk, selection): whole(*one))
             continue
 
-        def plan(chosen=chosen):
-            num_blocks = -(-k.shape[2] // config.block_size)
-            return make_plan(chosen, num_blocks=num_blocks, chunk=attention.CHUNK)
+        def plan(selection=selection):
+            return make_plan(selection, num_blocks=-(-k.shape[2] // size), item_size=item_size)
 
         made = plan()
 
-        def attend(chunk=chunk, part=part, made=made):
-            return sparse_prefill.attend(
-                part, k, v, made, **lengths, top_k=config.top_k, block_size=config.block_size,
-                chunk=attention.CHUNK, first_query=chunk.first,
+        def attend(chunk=chunk, made=made):
+            return prefill_block_major.attend(
+                q[:, :, chunk.rows], k, v, made, lengths._replace(first_query=chunk.start),
+                top_k=config.top_k, block_size=size, item_size=item_size,
             )  # fmt: skip
 
-        results = attend()
+        partials = attend()
 
-        def merge(chunk=chunk, chosen=chosen, made=made, results=results):
+        def merge(chunk=chunk, shape=tuple(selection.shape), made=made, partials=partials):
             combine(
-                *results, out, lse, shape=chosen.shape, where=made.where, first_query=chunk.first
-            )
+                partials, outputs, shape=shape, entry_of_slot=made.entry_of_slot,
+                first_query=chunk.start,
+            )  # fmt: skip
 
         add("plan", chunk, plan)
         add("combine", chunk, merge)
-        del results, merge
+        del partials, merge
         add("attend", chunk, attend)
     return found

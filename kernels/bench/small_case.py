@@ -1,4 +1,4 @@
-"""Runs every kernel once on a small case: what compute-sanitizer watches.
+"""Runs every kernel of prefill and decode once on a small case: what compute-sanitizer watches.
 
 PYTHONPATH=.:kernels compute-sanitizer --tool memcheck python3 kernels/bench/small_case.py
 """
@@ -6,7 +6,7 @@ PYTHONPATH=.:kernels compute-sanitizer --tool memcheck python3 kernels/bench/sma
 import torch
 
 from bench import decode, inputs
-from msa_kernels import attention, msa_attention
+from msa_kernels import geometry, msa_attention
 from msa_ref import M3
 
 NEW_TOKENS, CONTEXT = 70, 3 * 128 * 16 + 1  # neither a multiple of a tile or block
@@ -15,7 +15,7 @@ NEW_TOKENS, CONTEXT = 70, 3 * 128 * 16 + 1  # neither a multiple of a tile or bl
 def main():
     tensors = inputs.prefill_tensors(M3, NEW_TOKENS, CONTEXT)
     for short_context in (CONTEXT, 0):  # query-major, then block-major
-        attention.SHORT_CONTEXT = short_context
+        geometry.SHORT_CONTEXT = short_context
         msa_attention(*tensors, M3.attention)
     cache = decode.new_cache(M3.attention, 2, 4096)
     q = inputs.normal(2, M3.num_heads, 1, M3.head_dim)

@@ -11,7 +11,8 @@ import sys
 import torch
 
 from bench import bounds, decode, inputs, timing
-from msa_kernels import attention, launch, query_tile, sparse_decode, sparse_prefill
+from msa_kernels import decode_split, geometry, launch, prefill_block_major, prefill_query_major
+from msa_kernels.arguments import Lengths, Partials, as_block_scores, new_outputs
 from msa_kernels.index_score import score_decode, score_prefill
 from msa_kernels.plan import make_plan
 
@@ -20,14 +21,14 @@ WARPS, STAGES = (4, 8), (1, 2, 3, 4)
 CANDIDATES = {
     "score_prefill": {
         "rows": (128, 256),
-        "span": (8, 32),
+        "max_groups": (8, 32),
         "num_warps": WARPS,
         "num_stages": STAGES,
     },
-    "sparse_prefill": {"rows": (64, 128), "num_warps": WARPS, "num_stages": STAGES},
-    "query_tile": {"rows": (64, 128), "num_warps": WARPS, "num_stages": STAGES},
+    "prefill_block_major": {"rows": (64, 128), "num_warps": WARPS, "num_stages": STAGES},
+    "prefill_query_major": {"rows": (64, 128), "num_warps": WARPS, "num_stages": STAGES},
     "score_decode": {"num_warps": (2, 4, 8), "num_stages": STAGES},
-    "sparse_decode": {"num_warps": (2, 4, 8), "num_stages": STAGES},
+    "decode_split": {"num_warps": (2, 4, 8), "num_stages": STAGES},
 }
 
 
@@ -36,32 +37,34 @@ def steps(config):
     tensors = inputs.prefill_tensors(bounds.MODELS["M3"], NEW_TOKENS, CONTEXT)
     q, k, v, index_q, index_k = tensors
     int32 = {"dtype": torch.int32, "device": "cuda"}
-    lengths = torch.full((1,), NEW_TOKENS, **int32), torch.full((1,), CONTEXT, **int32)
+    lengths = Lengths(*(torch.full((1,), count, **int32) for count in (NEW_TOKENS, CONTEXT)))
     ids = torch.from_numpy(inputs.injected_selection("corr", NEW_TOKENS, CONTEXT, config)).cuda()
-    size = config.block_size
-    plan = make_plan(ids, num_blocks=CONTEXT // size, chunk=attention.CHUNK)
-    out, lse = torch.empty_like(q), torch.empty(q.shape[:3], device="cuda")
+    size, item_size = config.block_size, geometry.ITEM_SIZE
+    plan = make_plan(ids, num_blocks=CONTEXT // size, item_size=item_size)
     cache = decode.new_cache(config, 1, CONTEXT)
     one_q = inputs.normal(1, config.num_heads, 1, config.head_dim)
     one_index_q = inputs.normal(1, config.num_kv_heads, 1, config.index_dim)
     pages, groups = CONTEXT // size, config.num_kv_heads
-    group, splits = attention._decode_group(1, pages), attention._decode_splits(groups, 16)
-    scores = torch.empty(1, groups, pages, device="cuda")
-    maxima = torch.empty(1, groups, -(-pages // group), device="cuda")
+    per_max = geometry.blocks_per_scan(1, pages)
+    splits = geometry.decode_splits(1, groups, config.top_k)
+    scores = as_block_scores(
+        torch.empty(1, groups, 1, pages, device="cuda"),
+        torch.empty(1, groups, 1, -(-pages // per_max), device="cuda"),
+    )
     parts = torch.empty(groups * splits, config.group_size, config.head_dim, device="cuda")
-    part_lses = torch.empty(parts.shape[:2], device="cuda")
+    partials = Partials(parts, torch.empty(parts.shape[:2], device="cuda"))
+    outputs = new_outputs(q)
     return {
         "score_prefill": ("run", lambda: score_prefill(
-            index_q, index_k, *lengths, block_size=size, num_keys=CONTEXT)),
-        "sparse_prefill": ("run", lambda: sparse_prefill.attend(
-            q, k, v, plan, *lengths, top_k=config.top_k, block_size=size, chunk=attention.CHUNK)),
-        "query_tile": ("run", lambda: query_tile.attend(
-            q, k, v, ids, *lengths, out, lse, block_size=size)),
+            index_q, index_k, lengths, block_size=size, num_keys=CONTEXT)),
+        "prefill_block_major": ("run", lambda: prefill_block_major.attend(
+            q, k, v, plan, lengths, top_k=config.top_k, block_size=size, item_size=item_size)),
+        "prefill_query_major": ("run", lambda: prefill_query_major.attend(
+            q, k, v, ids, lengths, outputs, block_size=size)),
         "score_decode": ("graph", lambda: score_decode(
-            one_index_q, cache, group=group, scores=scores, maxima=maxima)),
-        "sparse_decode": ("graph", lambda: sparse_decode.attend(
-            one_q, cache, ids[:, :, -1:].contiguous(), splits=splits, parts=parts,
-            part_lses=part_lses)),
+            one_index_q, cache, blocks_per_max=per_max, result=scores)),
+        "decode_split": ("graph", lambda: decode_split.attend(
+            one_q, cache, ids[:, :, -1:].contiguous(), splits=splits, partials=partials)),
     }  # fmt: skip
 
 
@@ -71,7 +74,7 @@ def tune(kernel, timer, step):
     shipped, found = launch.TABLE[kernel], []
     for chosen in itertools.product(*values):
         options = dict(zip(names, chosen))
-        launch.TABLE[kernel] = {None: options}
+        launch.TABLE[kernel] = options
         try:
             found.append((timer(step), options))
         except (RuntimeError, ValueError) as error:  # too much shared memory, or no such tile

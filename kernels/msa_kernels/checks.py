@@ -1,14 +1,26 @@
-"""The one place that raises for tensors that do not fit, before any launch."""
+"""Checks of single tensors, dtypes, devices and values: ValueError by the argument's name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 
-from msa_kernels import launch
+from msa_kernels import geometry, launch
 from msa_ref.config import MSAConfig
 
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+    from msa_kernels.arguments import Lengths
+
 FLOATS = (torch.bfloat16, torch.float16, torch.float32)
+TILED_DIMS = (16, 32, 64, 128)  # channels and tokens that a tile may have
+MAX_TOP_K = 64
 
 
-def check_device(**tensors):
+def check_device(**tensors: Tensor) -> None:
     """Raise unless all tensors lie on one CUDA device, or on the CPU under Triton's interpreter."""
     (first_name, first), *others = tensors.items()
     for name, tensor in others:
@@ -29,7 +41,7 @@ def check_device(**tensors):
             )
 
 
-def check_page_dtype(name, dtype, allowed):
+def check_page_dtype(name: str, dtype: torch.dtype, allowed: tuple[torch.dtype, ...]) -> None:
     """Raise unless pages may have this dtype, here and now."""
     if launch.INTERPRETED:
         allowed = (torch.float32, torch.float16)
@@ -40,8 +52,17 @@ def check_page_dtype(name, dtype, allowed):
         )
 
 
-def check_tensor(name, tensor, shape, layout, dtype=None):
-    """Raise unless a tensor of just this shape, with contiguous channels, and this dtype."""
+def check_tensor(
+    name: str,
+    tensor: Tensor,
+    shape: tuple[int, ...],
+    layout: str,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Raise unless a tensor of just this shape, with contiguous channels, and this dtype.
+
+    `layout` names the dimensions; any of FLOATS will do without a dtype.
+    """
     if not isinstance(tensor, torch.Tensor):
         raise ValueError(f"{name}: got {type(tensor).__name__}, takes a torch tensor [{layout}]")
     if tuple(tensor.shape) != tuple(shape):
@@ -61,7 +82,7 @@ def check_tensor(name, tensor, shape, layout, dtype=None):
         raise ValueError(f"{name}: got stride {tensor.stride(-1)} in the last dimension, takes 1")
 
 
-def sizes(name, tensor, layout):
+def sizes(name: str, tensor: Tensor, layout: str) -> tuple[int, ...]:
     """The shape of a tensor that has as many dimensions as the layout names."""
     if not isinstance(tensor, torch.Tensor):
         raise ValueError(f"{name}: got {type(tensor).__name__}, takes a torch tensor [{layout}]")
@@ -70,66 +91,50 @@ def sizes(name, tensor, layout):
     return tuple(tensor.shape)
 
 
-def check_config(config):
+def check_config(config: MSAConfig) -> None:
     """Raise unless an MSAConfig whose sizes the kernels can tile."""
     if not isinstance(config, MSAConfig):
         raise ValueError(f"config: got {type(config).__name__}, takes an MSAConfig")
-    for name, takes in (("head_dim", (16, 32, 64, 128)), ("index_dim", (16, 32, 64, 128))):
-        if getattr(config, name) not in takes:
-            raise ValueError(f"config.{name}: got {getattr(config, name)}, takes one of {takes}")
-    if config.block_size not in (16, 32, 64, 128):
-        raise ValueError(f"config.block_size: got {config.block_size}, takes 16, 32, 64 or 128")
-    if config.top_k > 64:
-        raise ValueError(f"config.top_k: got {config.top_k}, takes at most 64")
+    for name in ("head_dim", "index_dim", "block_size"):
+        if getattr(config, name) not in TILED_DIMS:
+            raise ValueError(
+                f"config.{name}: got {getattr(config, name)}, takes one of {TILED_DIMS}"
+            )
+    if config.top_k > MAX_TOP_K:
+        raise ValueError(f"config.top_k: got {config.top_k}, takes at most {MAX_TOP_K}")
 
 
-def check_prefill(q, k, v, index_q, index_k, config):
-    """Raise unless the five tensors fit the config and each other."""
-    check_config(config)
-    batch, _, num_queries, _ = sizes("q", q, "B Hq T d")
-    num_keys = sizes("k", k, "B Hkv S d")[2]
-    groups, d, di = config.num_kv_heads, config.head_dim, config.index_dim
-    check_tensor("q", q, (batch, config.num_heads, num_queries, d), "B Hq T d")
-    check_tensor("k", k, (batch, groups, num_keys, d), "B Hkv S d", q.dtype)
-    check_tensor("v", v, (batch, groups, num_keys, d), "B Hkv S d", q.dtype)
-    check_tensor("index_q", index_q, (batch, groups, num_queries, di), "B Hkv T di")
-    check_tensor("index_k", index_k, (batch, 1, num_keys, di), "B 1 S di", index_q.dtype)
-    check_device(q=q, k=k, v=v, index_q=index_q, index_k=index_k)
-    if num_queries > num_keys:
-        raise ValueError(f"q: got {num_queries} queries, takes at most the {num_keys} keys")
+def check_no_grad(**tensors: Tensor) -> None:
+    """Raise if a gradient is wanted, which no kernel gives: a silent one would be None."""
+    for name, tensor in tensors.items():
+        if torch.is_grad_enabled() and tensor.requires_grad:
+            raise ValueError(
+                f"{name}: got a tensor that requires grad, takes none: the kernels have no "
+                "backward; call them under torch.no_grad() or pass detached tensors"
+            )
 
 
-def check_lesson(index_q, index_k, q, k, selection):
-    """Raise unless the tensors that teach an index fit each other and the kernels' tiles."""
-    batch, groups, length, index_dim = sizes("index_q", index_q, "B Hkv T di")
-    _, num_heads, _, head_dim = sizes("q", q, "B Hq T d")
-    for name, dim in (("index_q", index_dim), ("q", head_dim)):
-        if dim not in (16, 32, 64, 128):
-            raise ValueError(f"{name}: got {dim} channels, takes 16, 32, 64 or 128")
-    check_tensor("index_q", index_q, (batch, groups, length, index_dim), "B Hkv T di")
-    check_tensor("index_k", index_k, (batch, 1, length, index_dim), "B 1 T di", index_q.dtype)
-    check_tensor("q", q, (batch, num_heads, length, head_dim), "B Hq T d")
-    check_tensor("k", k, (batch, groups, length, head_dim), "B Hkv T d", q.dtype)
-    if num_heads % groups:
-        raise ValueError(f"q: got {num_heads} heads, takes a multiple of index_q's {groups}")
-    check_device(index_q=index_q, index_k=index_k, q=q, k=k)
-    if selection is not None:
-        top_k = sizes("selection", selection, "B Hkv T k")[3]
-        check_tensor(
-            "selection", selection, (batch, groups, length, top_k), "B Hkv T k", torch.int32
+def check_grid(name: str, programs: int, what: str) -> None:
+    """Raise if a launch has more programs on its second or third axis than CUDA allows."""
+    if programs > geometry.MAX_GRID:
+        raise ValueError(
+            f"{name}: got {what} = {programs}, takes at most {geometry.MAX_GRID}; "
+            "pass parts of the batch"
         )
-        check_device(q=q, selection=selection)
 
 
-def check_lengths(name, lengths, batch, device):
+def check_lengths(name: str, lengths: Tensor, batch: int, device: torch.device) -> None:
     """Raise unless int32 [B] on this device."""
     check_tensor(name, lengths, (batch,), "B", torch.int32)
     if lengths.device != device:
         raise ValueError(f"{name}: got device {lengths.device}, takes {device}")
 
 
-def check_values(query_lengths, key_lengths, num_queries, num_keys, **tensors):
+def check_values(
+    lengths: Lengths, num_queries: int, num_keys: int, tensors: dict[str, Tensor]
+) -> None:
     """Raise on lengths out of range and NaN; reads the device, so only where it is asked for."""
+    query_lengths, key_lengths, _ = lengths
     low, high = int(query_lengths.min()), int(query_lengths.max())
     if low < 0 or high > num_queries:
         raise ValueError(f"query_lengths: got {low} to {high}, takes 0 to {num_queries}")
@@ -141,12 +146,14 @@ def check_values(query_lengths, key_lengths, num_queries, num_keys, **tensors):
             "query_lengths: got more queries than keys in a sequence, takes at most its keys"
         )
     for name, tensor in tensors.items():
-        lengths = key_lengths if name in ("k", "v", "index_k") else query_lengths
-        inside = torch.arange(tensor.shape[2], device=tensor.device) < lengths[:, None]
+        stops = key_lengths if name in ("k", "v", "index_k") else query_lengths
+        inside = torch.arange(tensor.shape[2], device=tensor.device) < stops[:, None]
         check_nan(inside, **{name: tensor})
 
 
-def check_nan(inside=None, **tensors):
+def check_nan(
+    inside: Bool[Tensor, "B T"] | None = None, **tensors: Float[Tensor, "B H T d"]
+) -> None:
     """Raise on NaN in tensors [B, H, T, d], at the tokens `inside [B, T]` alone if given."""
     for name, tensor in tensors.items():
         bad = tensor.isnan().any(-1)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from triton import knobs
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "kernels"))
-ON_GPU = torch.cuda.is_available()
+ON_GPU = torch.cuda.is_available() and not knobs.runtime.interpret
 if not ON_GPU:
     # Read when a kernel is decorated, so it is decided here, before any kernel module is imported.
     os.environ["TRITON_INTERPRET"] = "1"
@@ -44,10 +45,3 @@ def poisoned(monkeypatch):
 
     monkeypatch.setattr(torch, "empty", poison(torch.empty))
     monkeypatch.setattr(torch, "empty_like", poison(torch.empty_like))
-
-
-def pytest_collection_modifyitems(items):
-    """NumPy, which the interpreter computes with, warns of rows that are -inf throughout."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore::RuntimeWarning"))

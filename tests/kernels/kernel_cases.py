@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 import msa_ref
+from msa_kernels.arguments import Lengths
 from msa_ref import MSAConfig
 
 # No two sizes are equal but where the kernels ask for it: 3 heads a group, d and di apart.
@@ -72,9 +73,9 @@ def pick(kind, *, batch, groups, num_queries, num_keys, block_size, top_k, seed=
     return selection
 
 
-def whole(batch, count, device):
+def whole(batch, num_queries, num_keys, device):
     """Lengths of a batch that is not ragged."""
-    return torch.full((batch,), count, dtype=torch.int32, device=device)
+    return Lengths(ints([num_queries] * batch, device), ints([num_keys] * batch, device))
 
 
 def ints(values, device):

@@ -6,7 +6,9 @@ import torch
 from kernel_cases import make_lanes, pick, whole
 from rounding import assert_right, truth
 
-from msa_kernels import attention, query_tile
+from msa_kernels import geometry, prefill_query_major
+from msa_kernels.arguments import Outputs, Partials, new_outputs
+from msa_kernels.attention import Chunk, attend_chunk
 from msa_kernels.combine import combine
 from msa_ref import MSAConfig
 
@@ -27,43 +29,36 @@ def make_case(config, kind, dtype, device):
         kind, batch=2, groups=config.num_kv_heads, num_queries=QUERIES, num_keys=KEYS,
         block_size=config.block_size, top_k=config.top_k,
     )  # fmt: skip
-    return lanes, ids, (whole(2, QUERIES, device), whole(2, KEYS, device))
-
-
-def outputs(lanes):
-    q = lanes.q
-    return torch.empty_like(q), torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
+    return lanes, ids, whole(2, QUERIES, KEYS, device)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("kind", ["rand", "corr", "sink"])
 def test_block_major(dtype, device, poisoned, monkeypatch, kind, name):
     config = CONFIGS[name]
-    monkeypatch.setattr(attention, "SHORT_CONTEXT", 0)
-    monkeypatch.setattr(attention, "CHUNK", 8)
+    monkeypatch.setattr(geometry, "SHORT_CONTEXT", 0)
+    monkeypatch.setattr(geometry, "ITEM_SIZE", 8)
     lanes, ids, lengths = make_case(config, kind, dtype, device)
-    out, lse = outputs(lanes)
-    attention.attend_selection(
-        *lanes[:3], torch.from_numpy(ids).to(device), *lengths,
-        config=config, num_keys=KEYS, first_query=0, out=out, lse=lse,
-    )  # fmt: skip
+    outputs = new_outputs(lanes.q)
+    chunk = Chunk(0, QUERIES, KEYS)
+    attend_chunk(*lanes[:3], torch.from_numpy(ids).to(device), lengths, chunk, config, outputs)
     want = truth(*lanes.exact()[:3], ids, block_size=config.block_size, dtype=dtype, partials=True)
-    assert_right(out, lse, want, dtype)
+    assert_right(outputs.out, outputs.lse, want, dtype)
 
 
 @pytest.mark.parametrize("tile", [None, 1, 4])
 @pytest.mark.parametrize("kind", ["rand", "corr", "sink"])
-def test_query_tile(dtype, device, poisoned, kind, tile):
+def test_query_major(dtype, device, poisoned, kind, tile):
     """With a tile of one query: the plain query-major order."""
     config = CONFIGS["three heads a group"]
     lanes, ids, lengths = make_case(config, kind, dtype, device)
-    out, lse = outputs(lanes)
-    query_tile.attend(
-        *lanes[:3], torch.from_numpy(ids).to(device), *lengths, out, lse,
+    outputs = new_outputs(lanes.q)
+    prefill_query_major.attend(
+        *lanes[:3], torch.from_numpy(ids).to(device), lengths, outputs,
         block_size=config.block_size, tile=tile,
     )  # fmt: skip
     want = truth(*lanes.exact()[:3], ids, block_size=config.block_size, dtype=dtype)
-    assert_right(out, lse, want, dtype)
+    assert_right(outputs.out, outputs.lse, want, dtype)
 
 
 def test_a_large_budget_narrows_the_tile(device, poisoned):
@@ -73,12 +68,12 @@ def test_a_large_budget_narrows_the_tile(device, poisoned):
     ids = pick(
         "rand", batch=2, groups=1, num_queries=QUERIES, num_keys=KEYS, block_size=16, top_k=64
     )
-    out, lse = outputs(lanes)
-    query_tile.attend(
-        *lanes[:3], torch.from_numpy(ids).to(device), *lengths, out, lse, block_size=16
+    outputs = new_outputs(lanes.q)
+    prefill_query_major.attend(
+        *lanes[:3], torch.from_numpy(ids).to(device), lengths, outputs, block_size=16
     )
     want = truth(*lanes.exact()[:3], ids, block_size=16, dtype=torch.float32)
-    assert_right(out, lse, want, torch.float32)
+    assert_right(outputs.out, outputs.lse, want, torch.float32)
 
 
 @pytest.mark.parametrize("heads", [None, 1])
@@ -91,10 +86,11 @@ def test_combine_merges_by_lse(device, poisoned, heads):
     where[0, 1, 0] = -1
     make = {"dtype": torch.float32, "device": device}
     out, lse = torch.empty(1, 6, 2, 16, **make), torch.empty(1, 6, 2, **make)
+    partials = Partials(torch.tensor(parts, **make), torch.tensor(lses, **make))
+    entry_of_slot = torch.tensor(where, dtype=torch.int32, device=device)
     combine(
-        torch.tensor(parts, **make), torch.tensor(lses, **make), out, lse, shape=where.shape,
-        where=torch.tensor(where, dtype=torch.int32, device=device), heads=heads,
-    )  # fmt: skip
+        partials, Outputs(out, lse, 2), shape=where.shape, entry_of_slot=entry_of_slot, heads=heads
+    )
     for g, t, head in np.ndindex(2, 2, 3):
         used = where[0, g, t][where[0, g, t] >= 0]
         shares = 2.0 ** lses[used, head]
@@ -113,7 +109,7 @@ def test_combine_of_parts_side_by_side(device, poisoned):
     lses[1], parts[1] = float("-inf"), 0
     lses[3:] = float("-inf")
     out, lse = torch.empty(2, 2, 1, 16, **make), torch.empty(2, 2, 1, **make)
-    combine(parts, lses, out, lse, shape=(2, 1, 1, 3), heads=1)
+    combine(Partials(parts, lses), Outputs(out, lse, 1), shape=(2, 1, 1, 3), heads=1)
     torch.testing.assert_close(out[0, :, 0], (parts[0] + parts[2]) / 2)
     torch.testing.assert_close(lse[0, :, 0], torch.full((2,), np.log(2.0), **make))
     assert (out[1] == 0).all()

@@ -84,6 +84,19 @@ def test_bounds_of_pieces_add_up():
     assert sum(read for _, read in pieces) == bounds.decode("total", 8, 2**17, "fp8")[1]
 
 
+@pytest.mark.parametrize(("name", "size"), [("bf16", 2), ("fp8", 1)])
+def test_bytes_of_decode_pieces_by_hand(name, size):
+    """8 sequences of 131,072 tokens, 16 blocks of 128 for each of 4 KV heads."""
+    want = {
+        "score": 8 * 131072 * 128 * size,
+        "select": 8 * 4 * 131072 / 128 / 16 * 4 + 8 * 4 * 16 * 4,
+        "attend": 8 * 4 * 2048 * 128 * 2 * 2,
+        "combine": 8 * 64 * 128 * (5 * 4 + 2),
+    }
+    for piece, num_bytes in want.items():
+        assert bounds.decode(piece, 8, 131072, name, splits=5)[1] == num_bytes, piece
+
+
 def test_record_holds_one_row_a_key_and_the_ratio_to_the_best_dense(tmp_path):
     written = record.Record(tmp_path / "made" / "gpu.json", dict(HEADER))
     written.add(KEY, 2.0, 1.0)

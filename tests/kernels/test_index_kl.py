@@ -103,3 +103,17 @@ def test_what_does_not_fit_is_refused(device, change, message):
     named |= {name: tensor.to(device) for name, tensor in change.items()}
     with pytest.raises(ValueError, match=message):
         index_kl(**named)
+
+
+def test_nan_is_not_hidden(device):
+    """A weight is clamped to 1 and never from NaN to a number."""
+    for spoilt in range(4):
+        given = lanes(20, device=device)
+        given[spoilt][0, 0, 3, 0] = float("nan")
+        assert index_kl(*given)[0].isnan()
+
+
+def test_gradients_are_returned_and_no_graph_is_kept(device):
+    given = [x.requires_grad_() for x in lanes(20, device=device)]
+    for one in index_kl(*given):
+        assert not one.requires_grad

@@ -6,22 +6,23 @@ import torch
 from kernel_cases import ODD, ints, make_lanes, whole
 
 from msa_kernels import PagedCache
+from msa_kernels.arguments import Lengths, as_block_scores
 from msa_kernels.index_score import score_decode, score_prefill
 from msa_ref import MSAConfig, scoring
 
 
-def seen(scores, maxima, want, group):
+def check(result, want, blocks_per_max):
     """Compare where the reference sees something; maxima are those of whole groups of scores."""
-    scores, maxima = scores.double().cpu().numpy(), maxima.double().cpu().numpy()
+    scores, maxima = (x.double().cpu().numpy() for x in result[:2])
     at = np.isfinite(want)
     got = scores[..., : want.shape[-1]]
     # float32 sums of exact products, in another order
     np.testing.assert_allclose(got[at], want[at], rtol=0, atol=2e-6 * np.abs(want[at]).max())
-    missing = -want.shape[-1] % group
+    missing = -want.shape[-1] % blocks_per_max
     padded = np.pad(
         np.where(at, got, -np.inf), [(0, 0)] * 3 + [(0, missing)], constant_values=-np.inf
     )
-    most = padded.reshape(*padded.shape[:3], -1, group).max(-1)
+    most = padded.reshape(*padded.shape[:3], -1, blocks_per_max).max(-1)
     at = np.isfinite(most)
     np.testing.assert_array_equal(maxima[at], most[at])
 
@@ -31,12 +32,10 @@ def test_prefill(dtype, device, poisoned, num_queries, num_keys):
     lanes = make_lanes(
         ODD, batch=2, num_queries=num_queries, num_keys=num_keys, dtype=dtype, device=device
     )
-    lengths = whole(2, num_queries, device), whole(2, num_keys, device)
-    scores, maxima = score_prefill(
-        lanes.index_q, lanes.index_k, *lengths, block_size=16, num_keys=num_keys
-    )
+    lengths = whole(2, num_queries, num_keys, device)
+    result = score_prefill(lanes.index_q, lanes.index_k, lengths, block_size=16, num_keys=num_keys)
     want = scoring.block_scores(*lanes.exact()[3:], block_size=16)
-    seen(scores, maxima, want, 16)
+    check(result, want, 16)
 
 
 def test_prefill_of_one_group_and_of_a_later_chunk(device, poisoned):
@@ -44,33 +43,31 @@ def test_prefill_of_one_group_and_of_a_later_chunk(device, poisoned):
     lanes = make_lanes(
         config, batch=1, num_queries=40, num_keys=97, dtype=torch.float32, device=device
     )
-    scores, maxima = score_prefill(
-        lanes.index_q[:, :, 11:30], lanes.index_k, whole(1, 40, device), whole(1, 97, device),
-        block_size=32, num_keys=87, first_query=11, scale=0.5,
-    )  # fmt: skip
+    lengths = whole(1, 40, 97, device)._replace(first_query=11)
+    result = score_prefill(
+        lanes.index_q[:, :, 11:30], lanes.index_k, lengths, block_size=32, num_keys=87, scale=0.5
+    )
     want = scoring.block_scores(*lanes.exact()[3:], block_size=32, scale=0.5)[:, :, 11:30]
-    seen(scores, maxima, want, 16)
+    check(result, want, 16)
 
 
 def test_prefill_of_right_padded_sequences(device, poisoned):
     lanes = make_lanes(ODD, batch=3, num_queries=9, num_keys=50, dtype=torch.float32, device=device)
     queries, keys = [9, 4, 0], [50, 33, 50]
     lanes.index_k[1, :, 33:] = float("nan")
-    scores, maxima = score_prefill(
-        lanes.index_q, lanes.index_k, ints(queries, device), ints(keys, device),
-        block_size=16, num_keys=50,
-    )  # fmt: skip
+    lengths = Lengths(ints(queries, device), ints(keys, device))
+    result = score_prefill(lanes.index_q, lanes.index_k, lengths, block_size=16, num_keys=50)
     for b in range(2):
         index_q, index_k = (x[b : b + 1].double().cpu().numpy() for x in lanes[3:])
         want = scoring.block_scores(
             index_q[:, :, : queries[b]], index_k[:, :, : keys[b]], block_size=16
         )
         part = np.s_[b : b + 1, :, : queries[b]]
-        seen(scores[part], maxima[part], want, 16)
+        check([x[part] for x in result[:2]], want, 16)
 
 
-@pytest.mark.parametrize("group", [1, 2, 4])
-def test_decode(dtype, device, group):
+@pytest.mark.parametrize("blocks_per_max", [1, 2, 4])
+def test_decode(dtype, device, blocks_per_max):
     lengths = [70, 16, 33]
     lanes = make_lanes(ODD, batch=3, num_queries=1, num_keys=70, dtype=dtype, device=device)
     cache = PagedCache(
@@ -78,13 +75,14 @@ def test_decode(dtype, device, group):
     )
     cache.append(lanes.k, lanes.v, lanes.index_k, new_lengths=lengths)
     nan = {"device": device, "dtype": torch.float32}
-    scores = torch.full((3, 2, 6), float("nan"), **nan)
-    maxima = torch.full((3, 2, -(-6 // group)), float("nan"), **nan)
-    score_decode(lanes.index_q.contiguous(), cache, group=group, scores=scores, maxima=maxima)
+    scores = torch.full((3, 2, 1, 6), float("nan"), **nan)
+    maxima = torch.full((3, 2, 1, -(-6 // blocks_per_max)), float("nan"), **nan)
+    result = as_block_scores(scores, maxima)
+    score_decode(lanes.index_q, cache, blocks_per_max=blocks_per_max, result=result)
     assert not maxima.isnan().any()
     for b, length in enumerate(lengths):
         index_q, index_k = (x[b : b + 1].double().cpu().numpy() for x in lanes[3:])
         want = scoring.block_scores(index_q, index_k[:, :, :length], block_size=16)
-        seen(scores[b : b + 1, :, None], maxima[b : b + 1, :, None, : -(-want.shape[3] // group)],
-             want, group)  # fmt: skip
-        assert (maxima[b, :, -(-want.shape[3] // group) :] == -torch.inf).all()
+        used = -(-want.shape[3] // blocks_per_max)
+        check([scores[b : b + 1], maxima[b : b + 1, ..., :used]], want, blocks_per_max)
+        assert (maxima[b, ..., used:] == -torch.inf).all()

@@ -8,6 +8,7 @@ from kernel_cases import ODD, Lanes, make_lanes, reference
 from rounding import assert_right, assert_selected, truth
 
 from msa_kernels import PagedCache, decode
+from msa_kernels.cache import as_stored
 from msa_ref import MSAConfig, scoring
 
 STATE = ("k_pages", "v_pages", "index_pages", "block_table", "lengths")
@@ -87,7 +88,11 @@ def test_an_empty_sequence_gets_nothing(device, poisoned):
     assert (lse[0] == -torch.inf).all()
     assert (ids[0] == -1).all()
     assert out[1].isfinite().all()
-    with pytest.raises(ValueError, match=r"^cache\.lengths: got 0 to 20"):
+    lanes.q[0], lanes.index_q[0] = float("nan"), float("nan")  # of no token
+    checked = decode(lanes.q, lanes.index_q, cache, check=True)
+    assert all(torch.equal(a, b) for a, b in zip(checked, (out, lse, ids)))
+    cache.lengths[0] = -1
+    with pytest.raises(ValueError, match=r"^cache\.lengths: got -1 to 20"):
         decode(lanes.q, lanes.index_q, cache, check=True)
 
 
@@ -182,3 +187,37 @@ def test_a_captured_step_follows_the_cache(device):
     graph.replay()
     want = decode(lanes.q, lanes.index_q, cache)
     assert all(torch.equal(a, b) for a, b in zip(captured, want))
+
+
+def test_pages_join_no_graph(device):
+    lanes = make_lanes(ODD, batch=1, num_queries=1, num_keys=9, dtype=torch.float32, device=device)
+    cache = make_cache(ODD, torch.float32, device, batch=1, num_pages=2, max_pages=2)
+    for lane in (lanes.k, lanes.v, lanes.index_k):
+        lane.requires_grad_()
+    append(cache, lanes, 0, 9)
+    for pages in (cache.k_pages, cache.v_pages, cache.index_pages):
+        assert not pages.requires_grad
+        assert pages.any()
+
+
+def test_pages_of_other_strides_are_read_and_written(device):
+    """Keys and values in one buffer, token-major pages, a slice of a wider table."""
+    lanes = make_lanes(ODD, batch=2, num_queries=1, num_keys=50, dtype=torch.float32, device=device)
+    caches = [make_cache(ODD, torch.float32, device, batch=2, num_pages=8, max_pages=4)
+              for _ in range(2)]  # fmt: skip
+    other = caches[1]
+    both = torch.zeros(8, 2, 16, 2, 32, device=device).transpose(2, 3)
+    other.k_pages, other.v_pages = both[:, 0], both[:, 1]
+    other.index_pages = torch.zeros(8, 3, 16, 64, device=device)[:, 1]
+    other.block_table = torch.full((2, 9), -1, dtype=torch.int32, device=device)[:, 2:6]
+    for cache in caches:
+        append(cache, lanes, 0, 50, [50, 33])
+    want, got = (decode(lanes.q, lanes.index_q, cache) for cache in caches)
+    assert all(torch.equal(a, b) for a, b in zip(got, want))
+
+
+def test_numbers_beyond_fp8_are_stored_as_its_largest():
+    numbers = torch.tensor([1000.0, -1000.0, 448.0, 3.3, float("inf")])
+    stored = as_stored(numbers, torch.float8_e4m3fn).float()
+    assert stored.tolist() == [448.0, -448.0, 448.0, 3.25, 448.0]
+    assert as_stored(numbers.half(), torch.float16).tolist() == numbers.half().tolist()

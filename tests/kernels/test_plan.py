@@ -9,30 +9,30 @@ from msa_kernels.plan import make_plan
 from msa_ref import blocks
 
 
-def check(ids, num_blocks, chunk, device):
-    """The lists are the reference's as sets, `where` points back, items cut every list whole."""
+def check(ids, num_blocks, item_size, device):
+    """The lists are the reference's as sets, slots know their entry, items cut lists whole."""
     batch, groups, num_queries, top_k = ids.shape
-    plan = make_plan(torch.from_numpy(ids).to(device), num_blocks=num_blocks, chunk=chunk)
+    plan = make_plan(torch.from_numpy(ids).to(device), num_blocks=num_blocks, item_size=item_size)
     plan = type(plan)(*(tensor.cpu().numpy() for tensor in plan))
-    firsts = plan.ends - plan.counts
-    assert plan.ends[-1] == (ids >= 0).sum()
+    firsts = plan.list_ends - plan.counts
+    assert plan.list_ends[-1] == (ids >= 0).sum()
     for pair in range(batch * groups):
         chosen = ids.reshape(-1, num_queries, top_k)[pair]
         offsets, queries = blocks.invert_selection(chosen, num_blocks)
         for block in range(num_blocks):
-            which = pair * num_blocks + block
-            entries = plan.entries[firsts[which] : plan.ends[which]]
+            list_id = pair * num_blocks + block
+            entries = plan.entries[firsts[list_id] : plan.list_ends[list_id]]
             wanted = queries[offsets[block] : offsets[block + 1]]
             assert sorted(entries // top_k) == wanted.tolist()
             assert (chosen.reshape(-1)[entries] == block).all()
-    flat, where = ids.reshape(batch * groups, -1), plan.where.reshape(batch * groups, -1)
-    assert ((where >= 0) == (flat >= 0)).all()
+    flat, entry = ids.reshape(batch * groups, -1), plan.entry_of_slot.reshape(batch * groups, -1)
+    assert ((entry >= 0) == (flat >= 0)).all()
     for pair, slot in np.argwhere(flat >= 0):
-        assert plan.entries[where[pair, slot]] == slot
-    cut = -(-plan.counts // chunk)
+        assert plan.entries[entry[pair, slot]] == slot
+    cut = -(-plan.counts // item_size)
     assert (plan.item_ends == np.cumsum(cut)).all()
-    assert plan.items[: cut.sum()].tolist() == np.repeat(np.arange(len(cut)), cut).tolist()
-    assert len(plan.items) >= cut.sum()
+    assert plan.item_lists[: cut.sum()].tolist() == np.repeat(np.arange(len(cut)), cut).tolist()
+    assert len(plan.item_lists) >= cut.sum()
     return plan
 
 

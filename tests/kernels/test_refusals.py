@@ -10,7 +10,16 @@ import torch
 from conftest import ON_GPU
 from kernel_cases import ODD, ints, make_lanes
 
-from msa_kernels import PagedCache, attention, decode, msa_attention
+from msa_kernels import (
+    PagedCache,
+    attend,
+    attention,
+    decode,
+    index_kl,
+    msa_attention,
+    paged,
+    select,
+)
 from msa_ref import MSAConfig
 
 
@@ -22,7 +31,8 @@ def no_launch(monkeypatch):
         raise AssertionError("a kernel was launched")
 
     monkeypatch.setattr(attention, "score_prefill", launched)
-    monkeypatch.setattr(attention, "score_decode", launched)
+    monkeypatch.setattr(attention, "attend_chunk", launched)
+    monkeypatch.setattr(paged, "score_decode", launched)
 
 
 def lanes_of(device, dtype=torch.float32):
@@ -149,6 +159,65 @@ def test_check_looks_for_nan(device, name):
         msa_attention(**lanes, config=ODD, check=True)
 
 
+def halves(device):
+    """Arguments of `select` and of `attend`."""
+    lanes = lanes_of(device)
+    selection = torch.zeros(2, 2, 5, 3, dtype=torch.int32, device=device)
+    index = {name: lanes.pop(name) for name in ("index_q", "index_k")}
+    return index, {**lanes, "selection": selection}
+
+
+@pytest.mark.parametrize("name", [*LANES, "selection"])
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_lane_of_a_half_that_does_not_fit(device, name, spoil):
+    index, main = halves(device)
+    call, given = (select, index) if name in index else (attend, main)
+    if name == "selection" and spoil == "integers":
+        given[name] = given[name].long()
+    else:
+        given[name] = SPOILT[spoil](given[name])
+    shown = {"q": "k", "index_q": "index_k"}.get(name) if spoil == "another batch" else None
+    with refused(shown or name):
+        call(**given, config=ODD)
+
+
+@pytest.mark.parametrize("name", LANES)
+def test_a_gradient_that_is_wanted(device, name):
+    index, main = halves(device)
+    (index if name in index else main)[name].requires_grad_()
+    lanes = {each: {**index, **main}[each] for each in LANES}
+    half, given = (select, index) if name in index else (attend, main)
+    with refused(name, "requires grad"):
+        msa_attention(**lanes, config=ODD)
+    with refused(name, "requires grad"):
+        half(**given, config=ODD)
+    if "q" in name:
+        queries = {each: lanes[each][:, :, -1:] for each in ("q", "index_q")}
+        with refused(name, "requires grad"):
+            decode(**queries, cache=filled(device))
+    with torch.no_grad(), pytest.raises(AssertionError, match="launched"):
+        half(**given, config=ODD)
+
+
+def test_more_programs_than_a_grid_has(device):
+    """32,768 sequences of 2 KV heads, of no memory."""
+    lanes = {name: lane[:1].expand(32768, -1, -1, -1) for name, lane in lanes_of(device).items()}
+    with refused("q", "B x Hkv = 65536"):
+        msa_attention(**lanes, config=ODD)
+    with pytest.raises(AssertionError, match="launched"):
+        msa_attention(**{name: lane[1:] for name, lane in lanes.items()}, config=ODD)
+    many = [lanes[name][:, :, :5].repeat(2, 1, 1, 1) for name in ("index_q", "index_k")]
+    with refused("index_q", "B = 65536"):
+        select(*many, ODD)
+    keys = [lanes[name][:, :, :5] for name in ("index_q", "index_k", "q", "k")]
+    with refused("q", "B x Hq = 196608"):
+        index_kl(*keys)
+    cache = filled(device, batch=65536, max_pages=1)
+    queries = [lane[:1, :, -1:].expand(65536, -1, -1, -1) for lane in (lanes["q"], many[0])]
+    with refused("q", "B = 65536"):
+        decode(*queries, cache)
+
+
 def filled(device, **named):
     sizes = {"num_pages": 6, "batch": 2, "max_pages": 3, "device": device}
     dtypes = {"dtype": torch.float32, "index_dtype": torch.float32}
@@ -231,3 +300,22 @@ except ValueError as error:
     ).stdout
     assert said.startswith("q: got device cpu, takes a CUDA tensor")
     assert "TRITON_INTERPRET=1" in said
+
+
+REPLACED = {
+    "k_pages": lambda x: x[:, :, :8],
+    "v_pages": lambda x: x[:-1],
+    "index_pages": lambda x: x.repeat(1, 1, 2)[..., : x.shape[2]],
+    "block_table": lambda x: x.long(),
+    "lengths": lambda x: x[:1],
+}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_a_cache_whose_tensors_were_replaced(device, name):
+    lanes, cache = lanes_of(device), filled(device)
+    setattr(cache, name, REPLACED[name](getattr(cache, name)))
+    with refused(f"cache.{name}"):
+        decode(lanes["q"][:, :, -1:], lanes["index_q"][:, :, -1:], cache)
+    with refused(f"cache.{name}"):
+        cache.append(*(lanes[each][:, :, :7] for each in ("k", "v", "index_k")))

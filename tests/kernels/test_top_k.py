@@ -3,32 +3,31 @@
 import numpy as np
 import pytest
 import torch
-import triton
 from kernel_cases import ints, whole
 
 from msa_kernels import top_k
+from msa_kernels.arguments import Lengths, as_block_scores
 from msa_ref import MSAConfig, selection
 
 BLOCK = 16
 
 
-def padded(scores, group, device):
-    """Scores with whole groups of blocks, and the maxima of the groups, NaN left out."""
-    missing = -scores.shape[-1] % group
+def padded(scores, blocks_per_max, device):
+    """Scores padded to whole maxima, and the maxima, NaN left out."""
+    missing = -scores.shape[-1] % blocks_per_max
     scores = np.pad(scores, [(0, 0)] * 3 + [(0, missing)], constant_values=-np.inf)
     known = np.where(np.isnan(scores), -np.inf, scores)
-    maxima = known.reshape(*scores.shape[:3], -1, group).max(-1)
+    maxima = known.reshape(*scores.shape[:3], -1, blocks_per_max).max(-1)
     make = {"dtype": torch.float32, "device": device}
-    return torch.tensor(scores, **make), torch.tensor(maxima, **make)
+    return as_block_scores(torch.tensor(scores, **make), torch.tensor(maxima, **make))
 
 
-def choose(scores, config, num_keys, device, *, group=16):
+def choose(scores, config, num_keys, device, *, blocks_per_max=16):
     """The kernel's ids and the reference's, which takes NaN for -inf."""
     batch, _, num_queries, _ = scores.shape
     got = top_k.select_blocks(
-        *padded(scores, group, device),
-        whole(batch, num_queries, device), whole(batch, num_keys, device),
-        config=config, group=group,
+        padded(scores, blocks_per_max, device), whole(batch, num_queries, num_keys, device),
+        config=config, blocks_per_max=blocks_per_max,
     )  # fmt: skip
     want = selection.select_blocks(
         np.where(np.isnan(scores), -np.inf, scores),
@@ -52,11 +51,11 @@ def test_forced_blocks_and_ties(device, poisoned, init_blocks, local_blocks):
     np.testing.assert_array_equal(*choose(scores, config, num_keys, device))
 
 
-@pytest.mark.parametrize("group", [2, 8])
-def test_group_sizes_of_decode(device, poisoned, group):
+@pytest.mark.parametrize("blocks_per_max", [2, 4, 16])
+def test_maxima_of_decode(device, poisoned, blocks_per_max):
     scores = np.random.default_rng(1).standard_normal((2, 2, 3, 41))
     np.testing.assert_array_equal(
-        *choose(scores, config_of(6), 41 * BLOCK - 3, device, group=group)
+        *choose(scores, config_of(6), 41 * BLOCK - 3, device, blocks_per_max=blocks_per_max)
     )
 
 
@@ -94,29 +93,25 @@ def test_sixty_four_blocks(device, poisoned):
 def test_padded_rows_and_empty_sequences_hold_minus_one(device, poisoned):
     scores = np.random.default_rng(5).standard_normal((3, 2, 4, 6))
     got = top_k.select_blocks(
-        *padded(scores, 16, device), ints([4, 2, 0], device), ints([90, 33, 20], device),
-        config=config_of(3), group=16,
+        padded(scores, 16, device), Lengths(ints([4, 2, 0], device), ints([90, 33, 20], device)),
+        config=config_of(3), blocks_per_max=16,
     ).cpu()  # fmt: skip
     assert (got[0] >= 0).all()
     assert (got[1, :, :2, :2] >= 0).all()
     assert (got[1, :, 2:] == -1).all()
     assert (got[2] == -1).all()
     empty = top_k.select_blocks(
-        *padded(scores[:, :, :1], 2, device), None, ints([90, 0, 1], device),
-        config=config_of(3), group=2,
+        padded(scores[:, :, :1], 2, device), Lengths(None, ints([90, 0, 1], device)),
+        config=config_of(3), blocks_per_max=2,
     ).cpu()  # fmt: skip
     assert (empty[1] == -1).all()
     assert (empty[2] == torch.tensor([0, -1, -1])).all()
 
 
-def test_four_rows_a_program_choose_as_one_does(device):
+def test_four_rows_a_program_choose_as_one_does(device, poisoned):
     """A long prefill's launch, which a small test never reaches."""
-    scores, maxima = padded(np.random.default_rng(6).standard_normal((1, 2, 11, 40)), 16, device)
-    lengths = whole(1, 11, device), whole(1, 40 * BLOCK, device)
-    want = top_k.select_blocks(scores, maxima, *lengths, config=config_of(5), group=16)
-    got = torch.full_like(want, 2**30)
-    top_k._select[(triton.cdiv(22, 4),)](
-        scores, maxima, *lengths, got, 0, 11, 48, 3, 2, 22, 0, 1,
-        K=5, SLOTS=8, BS=BLOCK, GROUP=16, GROUPS=4, ROWS=4, num_warps=1,
-    )  # fmt: skip
+    given = padded(np.random.default_rng(6).standard_normal((1, 2, 11, 40)), 16, device)
+    lengths, named = whole(1, 11, 40 * BLOCK, device), {"blocks_per_max": 16}
+    want = top_k.select_blocks(given, lengths, config=config_of(5), rows=1, **named)
+    got = top_k.select_blocks(given, lengths, config=config_of(5), rows=4, **named)
     assert torch.equal(got, want)

@@ -7,17 +7,18 @@ from kernel_cases import ODD, Lanes, ints, make_lanes, pick, reference
 from rounding import assert_right, assert_selected, truth
 
 import msa_ref
-from msa_kernels import attention, msa_attention
+from msa_kernels import attend, geometry, msa_attention, select
+from msa_kernels.attention import prefill_chunks
 from msa_ref import MSAConfig
 
 SLACK = 1e-5  # float32 sums of exact products
 
 
-@pytest.fixture(params=["query tile", "block-major"])
+@pytest.fixture(params=["query-major", "block-major"])
 def order(request, monkeypatch):
     """Both orders, which the number of keys decides between."""
     if request.param == "block-major":
-        monkeypatch.setattr(attention, "SHORT_CONTEXT", 0)
+        monkeypatch.setattr(geometry, "SHORT_CONTEXT", 0)
     return request.param
 
 
@@ -81,7 +82,7 @@ def test_query_chunks_change_nothing(device, poisoned, order, monkeypatch):
         ODD, batch=2, num_queries=13, num_keys=60, dtype=torch.float32, device=device
     )
     want = msa_attention(*lanes, ODD)
-    monkeypatch.setattr(attention, "MOST_QUERIES", 5)
+    monkeypatch.setattr(geometry, "MAX_QUERIES", 5)
     got = msa_attention(*lanes, ODD)
     assert torch.equal(got[2], want[2])
     check(lanes, ODD, got, order)
@@ -90,7 +91,7 @@ def test_query_chunks_change_nothing(device, poisoned, order, monkeypatch):
 @pytest.mark.parametrize("chunk", [5, 8192])
 def test_right_padded_sequences(device, poisoned, order, monkeypatch, chunk):
     """Each sequence as if alone; beyond its lengths lies NaN, and nothing comes of it."""
-    monkeypatch.setattr(attention, "MOST_QUERIES", chunk)
+    monkeypatch.setattr(geometry, "MAX_QUERIES", chunk)
     queries, keys = [12, 7, 0], [70, 33, 50]
     lanes = make_lanes(
         ODD, batch=3, num_queries=12, num_keys=70, dtype=torch.float32, device=device
@@ -150,3 +151,55 @@ def test_unchecked_nan_counts_as_the_lowest_score(device, poisoned):
     _, _, ids = msa_attention(*lanes, ODD)
     assert not (ids == 1).any()
     assert (ids >= 0).all()
+
+
+@pytest.mark.parametrize("queries", [None, [13, 5]])
+@pytest.mark.parametrize("chunk", [5, 8192])
+def test_it_is_select_and_attend(device, poisoned, order, monkeypatch, chunk, queries):
+    monkeypatch.setattr(geometry, "MAX_QUERIES", chunk)
+    lanes = make_lanes(
+        ODD, batch=2, num_queries=13, num_keys=60, dtype=torch.float32, device=device
+    )
+    lengths = {}
+    if queries:
+        lengths = {"query_lengths": ints(queries, device), "key_lengths": ints([60, 41], device)}
+    out, lse, ids = msa_attention(*lanes, ODD, **lengths)
+    selection = select(lanes.index_q, lanes.index_k, ODD, **lengths)
+    assert torch.equal(selection, ids)
+    strided = torch.stack([selection, selection], dim=-1)[..., 0].transpose(1, 2).contiguous()
+    got = attend(*lanes[:3], strided.transpose(1, 2), ODD, **lengths)
+    assert torch.equal(got[0], out)
+    assert torch.equal(got[1], lse)
+
+
+def test_chunks_cover_the_queries_and_end_at_the_last_visible_key(device, monkeypatch):
+    monkeypatch.setattr(geometry, "MAX_QUERIES", 5)
+    q = torch.zeros(2, 6, 13, 32, device=device)
+    assert prefill_chunks(q, 60, ODD) == [(0, 5, 52), (5, 10, 57), (10, 13, 60)]
+    assert prefill_chunks(q, 60, ODD, ragged=True) == [(0, 5, 60), (5, 10, 60), (10, 13, 60)]
+
+
+def test_few_queries_of_a_ragged_batch_see_all_their_keys(device, poisoned, monkeypatch):
+    """The first chunk ends at key 255 for a sequence of 12 queries, at key 262 for one of 3."""
+    monkeypatch.setattr(geometry, "MAX_QUERIES", 5)
+    lanes = make_lanes(
+        ODD, batch=2, num_queries=12, num_keys=262, dtype=torch.float32, device=device
+    )
+    lengths = {"query_lengths": ints([12, 3], device), "key_lengths": ints([262, 262], device)}
+    ids = select(lanes.index_q, lanes.index_k, ODD, **lengths)
+    scores = msa_ref.scoring.block_scores(*(x[1:].double().cpu().numpy() for x in (
+        lanes.index_q[:, :, :3], lanes.index_k)), block_size=16)  # fmt: skip
+    assert_selected(ids[1:, :, :3], scores, config=ODD, positions=np.arange(259, 262), slack=SLACK)
+
+
+def test_a_block_of_the_future_adds_nothing(device, poisoned, order):
+    """A selection made elsewhere may name blocks that a query does not see."""
+    lanes = make_lanes(ODD, batch=1, num_queries=4, num_keys=20, dtype=torch.float32, device=device)
+    ids = torch.tensor([0, -1, -1], dtype=torch.int32, device=device).expand(1, 2, 4, 3)
+    early = lanes.k[:, :, :16], lanes.v[:, :, :16]
+    want = attend(lanes.q, *early, ids, ODD)
+    more = torch.tensor([0, 1, -1], dtype=torch.int32, device=device).expand(1, 2, 4, 3)
+    keys = ints([16], device)
+    got = attend(lanes.q, lanes.k, lanes.v, more, ODD, key_lengths=keys)
+    torch.testing.assert_close(got[0], want[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(got[1], want[1], rtol=0, atol=1e-6)
