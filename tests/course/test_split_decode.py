@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from msa_course.sparse_decode import split_decode, split_decode_figure
 from msa_course.whole_layer import decode_reads
+from msa_kernels import geometry
 from msa_ref import M3, cost
 
 FIRST = {"context": 32768, "splits": 16, "batch": 1}
@@ -59,12 +60,11 @@ def test_programs_without_a_block_are_counted():
     )
 
 
-@pytest.mark.parametrize(
-    ("batch", "num_pages", "pages"),
-    [(1, 8, 2), (1, 256, 2), (64, 8, 2), (1, 8192, 8), (64, 8192, 16)],
-)
-def test_a_scan_program_reads_more_pages_where_there_are_many(batch, num_pages, pages):
-    assert split_decode.pages_a_scan(batch, num_pages) == pages
+@pytest.mark.parametrize("batch", [batch for _, batch in split_decode.BATCHES])
+@pytest.mark.parametrize("context", [context for _, context in split_decode.CONTEXTS])
+def test_a_scan_program_reads_as_many_pages_as_the_kernels_does(context, batch):
+    step = split_decode.values(context=context, splits=1, batch=batch)
+    assert step.scan_pages == geometry.blocks_per_scan(batch, context // 128)
 
 
 @pytest.mark.parametrize("programs", [4, 64, 132, 133, 4096])

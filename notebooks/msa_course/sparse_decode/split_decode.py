@@ -54,7 +54,12 @@ class Step(NamedTuple):
 
 
 def compute(*, context: int, splits: int, batch: int) -> Step:
-    """Programs and bytes of one step; the chosen blocks are those of the explorer of lesson 08."""
+    """Programs and bytes of one step; the chosen blocks are those of the explorer of lesson 08.
+
+    A scan program reads as many pages as that of `msa_kernels.decode`.
+    """
+    from msa_kernels import geometry  # of shapes alone: neither torch nor Triton is loaded
+
     config = M3.attention
     size = config.block_size
     reads = decode_reads.compute(context=context, top_k=config.top_k, block_size=size, query=1)
@@ -64,7 +69,7 @@ def compute(*, context: int, splits: int, batch: int) -> Step:
         splits=splits,
         batch=batch,
         num_pages=reads.num_pages,
-        scan_pages=pages_a_scan(batch, reads.num_pages),
+        scan_pages=geometry.blocks_per_scan(batch, reads.num_pages),
         blocks=reads.selection[0],
         program_of_rank=np.arange(config.top_k) % splits,
         num_bytes={
@@ -74,14 +79,6 @@ def compute(*, context: int, splits: int, batch: int) -> Step:
             "partial results": 2 * rows * (config.head_dim + 1) * FLOAT32_BYTES,
         },
     )
-
-
-def pages_a_scan(batch: int, num_pages: int) -> int:
-    """Pages one scan program reads: few enough to fill the GPU, doubled until 16 above that."""
-    pages = 2
-    while pages < 16 and batch * num_pages > 8 * MULTIPROCESSORS * pages:
-        pages *= 2
-    return pages
 
 
 def programs_on_each(programs: int) -> Int[np.ndarray, " multiprocessors"]:
