@@ -12,7 +12,7 @@ import numpy as np
 from msa_ref import contracts
 
 if TYPE_CHECKING:
-    from jaxtyping import Int, Int8
+    from jaxtyping import Int, Int8, Int32
 
 HIDDEN, PARTIAL, VISIBLE = 0, 1, 2
 
@@ -30,7 +30,7 @@ def block_span(block: int, block_size: int, num_keys: int) -> tuple[int, int]:
     return first, min(first + block_size, num_keys)
 
 
-def query_positions(num_queries: int, num_keys: int) -> Int[np.ndarray, " T"]:
+def query_positions(num_queries: int, num_keys: int) -> Int[np.ndarray, " {num_queries}"]:
     """Positions of the query rows: the last `num_queries` of `num_keys` tokens.
 
     Row t stands at num_keys - num_queries + t, the "bottom-right" causal convention: offset 0 for
@@ -61,7 +61,7 @@ def tile_states(
 
 def invert_selection(
     selection: Int[np.ndarray, "T k"], num_blocks: int
-) -> tuple[Int[np.ndarray, " nb+1"], Int[np.ndarray, " E"]]:
+) -> tuple[Int[np.ndarray, " {num_blocks}+1"], Int[np.ndarray, " E"]]:
     """Block-to-query lists (CSR) of query-to-block lists: `offsets`, `queries`.
 
     The queries that chose block b are `queries[offsets[b]:offsets[b + 1]]`, ascending.
@@ -77,12 +77,12 @@ def invert_selection(
 
 
 def selection_from_lists(
-    offsets: Int[np.ndarray, " nb+1"],
+    offsets: Int[np.ndarray, " ends"],
     queries: Int[np.ndarray, " E"],
     *,
     num_queries: int,
     top_k: int,
-) -> Int[np.ndarray, "T k"]:
+) -> Int32[np.ndarray, "{num_queries} {top_k}"]:
     """Query-to-block lists (ascending ids, -1 on the right) of block-to-query lists.
 
     The inverse of `invert_selection`.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
 
-def causal_mask(num_queries: int, num_keys: int) -> Bool[np.ndarray, "T S"]:
+def causal_mask(num_queries: int, num_keys: int) -> Bool[np.ndarray, "{num_queries} {num_keys}"]:
     """True where a query may look: at keys no later than its own position."""
     positions = blocks.query_positions(num_queries, num_keys)
     return np.arange(num_keys) <= positions[:, None]

@@ -35,8 +35,8 @@ def token_scores(
 
 
 def max_pool(
-    scores: Float[np.ndarray, "B Hkv T S"], block_size: int
-) -> Float[np.ndarray, "B Hkv T nb"]:
+    scores: Float[np.ndarray, "*rows S"], block_size: int
+) -> Float[np.ndarray, "*rows nb"]:
     """Highest token score of every block; the last block may be partial."""
     contracts.check_rows("scores", scores)
     contracts.check_sizes(block_size=block_size)

@@ -19,7 +19,7 @@ def forced_blocks(
     block_size: int,
     init_blocks: int = 0,
     local_blocks: int = 1,
-) -> Bool[np.ndarray, "T nb"]:
+) -> Bool[np.ndarray, "T {num_blocks}"]:
     """True for the blocks a query reads whatever their score.
 
     The first `init_blocks` of the sequence and the last `local_blocks` up to the local block, the
@@ -43,7 +43,7 @@ def select_blocks(
     num_keys: int,
     init_blocks: int = 0,
     local_blocks: int = 1,
-) -> Int32[np.ndarray, "B Hkv T k"]:
+) -> Int32[np.ndarray, "B Hkv T {top_k}"]:
     """Ids of the blocks every query and group reads: ascending, -1 in unused slots on the right.
 
     Forced blocks come first and count inside `top_k`; the others follow by score, ties to the
@@ -74,8 +74,8 @@ def select_blocks(
 
 
 def selection_mask(
-    selection: Int32[np.ndarray, "B Hkv T k"], num_blocks: int
-) -> Bool[np.ndarray, "B Hkv T nb"]:
+    selection: Int[np.ndarray, "*rows k"], num_blocks: int
+) -> Bool[np.ndarray, "*rows {num_blocks}"]:
     """True where a block is selected."""
     contracts.check_ids(selection, num_blocks)
     chosen = np.zeros((*selection.shape[:-1], num_blocks + 1), dtype=bool)
@@ -85,7 +85,7 @@ def selection_mask(
 
 def block_mass(
     weights: Float[np.ndarray, "B Hq T S"], *, num_kv_heads: int, block_size: int
-) -> Float[np.ndarray, "B Hkv T nb"]:
+) -> Float[np.ndarray, "B {num_kv_heads} T nb"]:
     """Attention mass of every block: softmax weights summed in blocks, averaged over the group.
 
     `weights` are those of dense attention, so every row sums to 1. Source: MSA paper, section 5.2.
@@ -97,7 +97,7 @@ def block_mass(
 
 
 def captured_mass(
-    selection: Int32[np.ndarray, "B Hkv T k"], mass: Float[np.ndarray, "B Hkv T nb"]
+    selection: Int[np.ndarray, "B Hkv T k"], mass: Float[np.ndarray, "B Hkv T nb"]
 ) -> Float[np.ndarray, "B Hkv T"]:
     """Share of each row's attention mass that lies in its selected blocks."""
     mass = contracts.check_mass(selection, mass)
@@ -105,8 +105,8 @@ def captured_mass(
 
 
 def block_recall(
-    selection: Int32[np.ndarray, "B Hkv T k"],
-    ideal: Int32[np.ndarray, "B Hkv T k"],
+    selection: Int[np.ndarray, "B Hkv T k"],
+    ideal: Int[np.ndarray, "B Hkv T k_ideal"],
     num_blocks: int,
 ) -> Float[np.ndarray, "B Hkv T"]:
     """Share of the ideal blocks that were selected: |I* & I| / |I*|, row by row.
@@ -121,8 +121,8 @@ def block_recall(
 
 
 def score_recall(
-    selection: Int32[np.ndarray, "B Hkv T k"],
-    ideal: Int32[np.ndarray, "B Hkv T k"],
+    selection: Int[np.ndarray, "B Hkv T k"],
+    ideal: Int[np.ndarray, "B Hkv T k_ideal"],
     mass: Float[np.ndarray, "B Hkv T nb"],
 ) -> Float[np.ndarray, "B Hkv T"]:
     """Share of the ideal blocks' mass that was selected: mass(I* & I) / mass(I*), row by row."""

@@ -30,11 +30,11 @@ class MSAOutput(NamedTuple):
 def attend_tile(
     q: Float[np.ndarray, "*rows T d"],
     k_block: Float[np.ndarray, "n d"],
-    v_block: Float[np.ndarray, "n d"],
+    v_block: Float[np.ndarray, "n dv"],
     *,
     distance: Int[np.ndarray, " T"],
     scale: float,
-) -> tuple[Float[np.ndarray, "*rows T d"], Float[np.ndarray, "*rows T"]]:
+) -> tuple[Float[np.ndarray, "*rows T dv"], Float[np.ndarray, "*rows T"]]:
     """Partial output and LSE of some queries over one block of keys.
 
     `distance` is each query's position minus that of the block's first key: key i is visible
@@ -50,7 +50,7 @@ def attention(
     q: Float[np.ndarray, "B Hq T d"],
     k: Float[np.ndarray, "B Hkv S d"],
     v: Float[np.ndarray, "B Hkv S d"],
-    selection: Int32[np.ndarray, "B Hkv T k"],
+    selection: Int[np.ndarray, "B Hkv T k"],
     *,
     block_size: int,
     scale: float | None = None,
@@ -76,7 +76,7 @@ def attention(
 
 def attend_blocks(
     q: Float[np.ndarray, "B Hq T d"],
-    selection: Int32[np.ndarray, "B Hkv T k"],
+    selection: Int[np.ndarray, "B Hkv T k"],
     load_block: LoadBlock,
     *,
     num_keys: int,
@@ -115,7 +115,7 @@ def attention_query_major(
     q: Float[np.ndarray, "B Hq T d"],
     k: Float[np.ndarray, "B Hkv S d"],
     v: Float[np.ndarray, "B Hkv S d"],
-    selection: Int32[np.ndarray, "B Hkv T k"],
+    selection: Int[np.ndarray, "B Hkv T k"],
     *,
     block_size: int,
     scale: float | None = None,

@@ -1,7 +1,30 @@
-"""Settings shared by every test: the same examples each run."""
+"""Settings shared by every test: the same examples each run, and shapes checked if asked for."""
 
 from hypothesis import settings
 
 # Derandomised: a red run can be repeated by whoever sees it. No deadline: machines are shared.
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("repeatable")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--shapes",
+        action="store_true",
+        help="check msa_ref's shape annotations on every call; leaves out tests of wrong types",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "wrong_types: passes what the annotations forbid")
+    if config.getoption("--shapes"):
+        import shape_hook
+
+        shape_hook.install()
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--shapes"):
+        wrong = [item for item in items if item.get_closest_marker("wrong_types")]
+        config.hook.pytest_deselected(items=wrong)
+        items[:] = [item for item in items if item not in wrong]

@@ -85,6 +85,7 @@ use_git_change_detection = false
 
 [tool.pytest.ini_options]
 filterwarnings = ["error"]
+markers = ["wrong_types"]
 addopts = "-p no:cacheprovider -p no:randomly"
 """,
         encoding="utf-8",

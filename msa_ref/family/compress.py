@@ -76,8 +76,8 @@ def close_blocks(
 
 
 def with_previous(
-    rows: Float[np.ndarray, "B n m 2c"],
-) -> Float[np.ndarray, "B n-1 2m c"]:
+    rows: Float[np.ndarray, "B n m rows"],
+) -> Float[np.ndarray, "B n-1 2*m rows//2"]:
     """Rows of each entry but the first: low channels of the block before, high ones of its own."""
     low, high = np.split(rows, 2, axis=-1)
     return np.concatenate([low[:, :-1], high[:, 1:]], axis=2)

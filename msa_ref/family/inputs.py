@@ -58,7 +58,7 @@ class GrowingCache:
             name: np.zeros((batch, heads, 0, channels)) for name, (heads, channels) in lanes.items()
         }
 
-    def extend(self, **rows: Float[np.ndarray, "B heads n d"]) -> tuple[np.ndarray, ...]:
+    def extend(self, **rows: Float[np.ndarray, "B _ _ _"]) -> tuple[np.ndarray, ...]:
         """The named arrays, each with these rows added at its end. The caller moves `length`."""
         for name, more in rows.items():
             self.lanes[name] = np.concatenate([self.lanes[name], more], axis=2)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     Bounds = tuple[Float[np.ndarray, "B Hkv P d"], Float[np.ndarray, "B Hkv P d"]]
+    NewBounds = tuple[Float[np.ndarray, "B Hkv P_new d"], Float[np.ndarray, "B Hkv P_new d"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ def new_cache(config: QuestConfig, batch: int) -> GrowingCache:
     return gqa.new_cache(config, batch, low=lane, high=lane)
 
 
-def add_key(bounds: Bounds, key: Float[np.ndarray, "B Hkv 1 d"], opens_page: bool) -> Bounds:
+def add_key(bounds: Bounds, key: Float[np.ndarray, "B Hkv 1 d"], opens_page: bool) -> NewBounds:
     """The pages' bounds with one more key, in the last page or in a new one."""
     low, high = bounds
     if opens_page:
@@ -74,7 +75,7 @@ def attend_with(
     v: Float[np.ndarray, "B Hkv S d"],
     bounds: Bounds,
     config: QuestConfig,
-) -> tuple[FamilyOutput, Bounds]:
+) -> tuple[FamilyOutput, NewBounds]:
     """Output of the last T tokens, and the bounds after them; `bounds` are those before them."""
     num_keys = k.shape[2]
     positions = blocks.query_positions(q.shape[2], num_keys)

@@ -10,6 +10,8 @@ import msa_ref
 from msa_ref import M3, blocks, dense, layer, scoring, selection, sparse
 from msa_ref import cache as paged
 
+pytestmark = pytest.mark.wrong_types
+
 LANES = make_lanes()
 Q, K, V, INDEX_Q, INDEX_K = LANES
 SELECTION = random_selection(11, 23, 5, 3, batch=3, groups=2)

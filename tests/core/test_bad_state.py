@@ -11,6 +11,8 @@ from cases import ODD, make_lanes, make_layer, refused
 from msa_ref import cache as paged
 from msa_ref import layer
 
+pytestmark = pytest.mark.wrong_types
+
 LANES = make_lanes(dtype=np.float32)
 K, V, INDEX_K = LANES.k[:, :, :5], LANES.v[:, :, :5], LANES.index_k[:, :, :5]
 HIDDEN = np.random.default_rng(0).standard_normal((3, 11, 9))
