@@ -63,7 +63,7 @@ def test_programs_without_a_block_are_counted():
 @pytest.mark.parametrize("batch", [batch for _, batch in split_decode.BATCHES])
 @pytest.mark.parametrize("context", [context for _, context in split_decode.CONTEXTS])
 def test_a_scan_program_reads_as_many_pages_as_the_kernels_does(context, batch):
-    step = split_decode.values(context=context, splits=1, batch=batch)
+    step = split_decode.compute(context=context, splits=1, batch=batch)
     assert step.scan_pages == geometry.blocks_per_scan(batch, context // 128)
 
 
