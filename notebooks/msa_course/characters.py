@@ -34,7 +34,7 @@ def _sign(character: str) -> str:
 
 
 def owner(texts: Sequence[str], token: int) -> int:
-    """The token that has the text of this one: itself, or the first of those that share a character.
+    """The token that has this one's text: itself, or the first of those that share a character.
 
     In `texts` a character of several tokens stands in the first of them, the others have "".
     """

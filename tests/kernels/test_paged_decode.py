@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import ON_GPU
 from kernel_cases import ODD, Lanes, make_lanes, reference
 from rounding import assert_right, assert_selected, truth
 
+from conftest import ON_GPU
 from msa_kernels import PagedCache, decode
 from msa_kernels.cache import as_stored
 from msa_ref import MSAConfig, scoring

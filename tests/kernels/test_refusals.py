@@ -7,9 +7,9 @@ import sys
 
 import pytest
 import torch
-from conftest import ON_GPU
 from kernel_cases import ODD, ints, make_lanes
 
+from conftest import ON_GPU
 from msa_kernels import (
     PagedCache,
     attend,
