@@ -23,12 +23,13 @@ def softmax_lse(
 ) -> tuple[Float[np.ndarray, "*rows S"], Float[np.ndarray, "*rows"]]:
     """Softmax weights of each row and its LSE, the natural log of the sum of exponentials.
 
-    The row's peak is subtracted first, so no exponential overflows. A row of -inf alone has
-    weights 0 and LSE -inf.
+    The row's peak is subtracted first, so no exponential of finite scores overflows. A row of -inf
+    alone has weights 0 and LSE -inf; a row with NaN or +inf has NaN weights and LSE NaN. Raises
+    ValueError on rows without a score.
     """
     contracts.check_rows("scores", scores)
     peak = scores.max(axis=-1, keepdims=True)
-    peak = np.where(np.isfinite(peak), peak, 0)
+    peak = np.where(peak == -np.inf, 0, peak)
     exponentials = np.exp(scores - peak)
     total = exponentials.sum(axis=-1, keepdims=True)
     weights = exponentials / np.where(total == 0, 1, total)
@@ -58,7 +59,8 @@ def attention_weights(
 ) -> tuple[Float[np.ndarray, "B Hq T S"], Float[np.ndarray, "B Hq T"]]:
     """Softmax weights of every query over every key, and the LSE of every row.
 
-    Query head h reads KV head h // G. Query row t stands at position S - T + t. `scale` is
+    Query head h reads KV head h // G. Query row t stands at position S - T + t; with `causal` it
+    sees the keys up to that position, without it all S. Either way T is at most S. `scale` is
     d**-0.5 unless given. Raises ValueError or TypeError on shapes or dtypes that do not fit.
     Source: MSA paper, section 2 (grouped-query attention).
     """
@@ -81,7 +83,8 @@ def attention(
 ) -> tuple[Float[np.ndarray, "B Hq T d"], Float[np.ndarray, "B Hq T"]]:
     """Output and LSE of exact attention: each query's weighted mean of the values.
 
-    Conventions and errors as in `attention_weights`.
+    Conventions and errors as in `attention_weights`. Every value is multiplied by its weight, 0
+    included, so a NaN or infinity among the values reaches every row of its KV head.
     """
     q, k, v = contracts.check_attention(q, k, v)
     weights, lse = attention_weights(q, k, scale=scale, causal=causal)
@@ -94,7 +97,8 @@ def merge_partials(
     """Attention over the union of P disjoint sets of keys, from the P partial results.
 
     Each partial output counts by its share exp(lse_p - lse) of the whole sum. An empty part
-    (output 0, LSE -inf) changes nothing; a row whose parts are all empty stays empty.
+    (output 0, LSE -inf) changes nothing; a row whose parts are all empty stays empty. Raises
+    ValueError or TypeError unless every row of `outs` has one LSE.
     Source: MSA paper, appendix C (combine).
     """
     outs, lses = contracts.check_partials(outs, lses)
@@ -112,10 +116,16 @@ def online_attention(
     scale: float | None = None,
     causal: bool = True,
 ) -> tuple[Float[np.ndarray, "B Hq T d"], Float[np.ndarray, "B Hq T"]]:
-    """The same output and LSE, reading `chunk` keys at a time: no T x S array ever exists.
+    """Output and LSE of exact attention, `chunk` keys at a time: no T x S array ever exists.
 
-    Keeps three running values a row: the peak score, the sum of exponentials, the weighted sum of
-    values; a higher peak rescales the other two. Conventions and errors as in `attention`.
+        for each chunk of keys:
+            scores = q . k, -inf where hidden
+            peak = max(peak, scores)                      # a higher peak rescales what came before
+            total = total * rescale + sum(exp(scores - peak))
+            out = out * rescale + exp(scores - peak) @ v
+        output = out / total, LSE = peak + log(total)
+
+    Conventions and errors as in `attention`. Source: online softmax (Milakov and Gimelshein).
     """
     q, k, v = contracts.check_attention(q, k, v)
     contracts.check_sizes(chunk=chunk)
@@ -132,9 +142,12 @@ def online_attention(
         if causal:
             scores = np.where(np.arange(num_keys)[keys] <= positions[:, None], scores, -np.inf)
         new_peak = np.maximum(peak, scores.max(axis=-1))
-        rescale = np.exp(peak - new_peak)
-        exponentials = np.exp(scores - new_peak[..., None])
+        shift = np.where(new_peak == -np.inf, 0, new_peak)
+        rescale = np.exp(peak - shift)
+        exponentials = np.exp(scores - shift[..., None])
         total = total * rescale + exponentials.sum(axis=-1)
         out = out * rescale[..., None] + group_matmul(exponentials, v[:, :, keys])
         peak = new_peak
-    return out / total[..., None], peak + np.log(total)
+    with np.errstate(divide="ignore"):
+        lse = peak + np.log(total)
+    return out / np.where(total == 0, 1, total)[..., None], lse

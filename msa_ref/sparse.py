@@ -38,12 +38,18 @@ def attend_tile(
     """Partial output and LSE of some queries over one block of keys.
 
     `distance` is each query's position minus that of the block's first key: key i is visible
-    when i <= distance. Only the local block needs that mask.
+    when i <= distance. Only the local block needs that mask. A value that is not finite makes NaN
+    of its channel in the rows that see it, and changes no other row.
     """
     scores = q @ k_block.T * scale
     visible = np.arange(len(k_block)) <= distance[:, None]
     weights, lse = dense.softmax_lse(np.where(visible, scores, -np.inf))
-    return weights @ v_block, lse
+    finite = np.isfinite(v_block)
+    out = weights @ np.where(finite, v_block, 0)
+    # A weight of 0 is no protection: 0 * NaN is NaN, in rows that must not see it too.
+    if not finite.all():
+        out[..., visible @ ~finite] = np.nan
+    return out, lse
 
 
 def attention(
@@ -60,7 +66,7 @@ def attention(
     All G heads of a group share its selection (ids ascending, -1 on the right). A row that
     selects nothing has output 0 and LSE -inf. `scale` is d**-0.5 unless given. Raises ValueError
     or TypeError on arrays that do not fit and on ids out of range or wholly in a query's future.
-    Source: MSA paper, Eq. 8.
+    NaN and infinities reach only rows that see them (docs/deviations.md). Source: MSA paper, Eq. 8.
     """
     q, k, v = contracts.check_attention(q, k, v)
     contracts.check_selection(selection, q, k, block_size)
@@ -83,10 +89,15 @@ def attend_blocks(
     block_size: int,
     scale: float | None = None,
 ) -> tuple[Float[np.ndarray, "B Hq T d"], Float[np.ndarray, "B Hq T"]]:
-    """The same, block by block, from keys and values that `load_block(batch, group, block)` gives.
+    """Output and LSE of attention over the selected blocks, each loaded once: block-major order.
 
-    Block-major: each block is loaded once, for all queries of the group that chose it, and its
-    partial result is merged into theirs. Source: MSA paper, section 4 (KV-outer order).
+        for each block of each group that some query chose:
+            keys, values = load_block(batch, group, block)          # [n, d] each
+            part = attention of the queries that chose it over the block
+            merge the part into those queries' output and LSE
+
+    q and the selection are as `attention` checks them: here only sizes and ids are. Raises
+    ValueError or TypeError on those. Source: MSA paper, section 4 (KV-outer order).
     """
     scale = contracts.check_scale(scale)
     batch, num_heads, num_queries, head_dim = q.shape
@@ -120,9 +131,10 @@ def attention_query_major(
     block_size: int,
     scale: float | None = None,
 ) -> tuple[Float[np.ndarray, "B Hq T d"], Float[np.ndarray, "B Hq T"]]:
-    """The same, query by query: gather the chosen tokens, one softmax over them. Slow and plain.
+    """Output and LSE of attention over the selected blocks, query by query: slow and plain.
 
-    Conventions and errors as in `attention`.
+    Each query gathers its chosen tokens and takes one softmax over them. Conventions and errors as
+    in `attention`.
     """
     q, k, v = contracts.check_attention(q, k, v)
     contracts.check_selection(selection, q, k, block_size)

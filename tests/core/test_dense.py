@@ -55,6 +55,16 @@ def test_softmax_lse_of_a_row_that_sees_nothing():
     assert lse.tolist() == [-np.inf, 3]
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_softmax_lse_of_a_row_with_nan_or_infinity_is_nan(bad):
+    weights, lse = dense.softmax_lse(np.array([[1.0, bad, -np.inf], [0.0, 0.0, -np.inf]]))
+    assert np.isnan(weights[0]).all()
+    assert np.isnan(lse[0])
+    assert weights[1].tolist() == [0.5, 0.5, 0]
+    assert lse[1] == math.log(2)
+
+
 def test_group_matmul_gives_each_head_its_groups_array():
     rng = np.random.default_rng(0)
     rows, shared = rng.standard_normal((2, 6, 3, 5)), rng.standard_normal((2, 3, 5, 4))
@@ -124,6 +134,35 @@ def test_online_attention_with_any_chunk(chunk, causal):
     got = dense.online_attention(q, k, v, chunk=chunk, causal=causal)
     assert_close(got[0], want[0], 1e-14)
     assert_close(got[1], want[1], 1e-14)
+
+
+def scored(*scores):
+    """q, k, v whose scores are these, and whose values are 0, 1, 2, ..."""
+    k = np.array(scores).reshape(1, 1, -1, 1)
+    return np.ones((1, 1, 1, 1)), k, np.arange(k.size, dtype=float).reshape(k.shape)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4])
+@pytest.mark.parametrize("scores", [[-np.inf, -np.inf, 3, 4], [-np.inf] * 4, [0, -np.inf, 1, 1]])
+def test_online_attention_of_chunks_that_score_minus_infinity(chunk, scores):
+    q, k, v = scored(*scores)
+    want = dense.attention(q, k, v)
+    got = dense.online_attention(q, k, v, chunk=chunk)
+    assert_close(got[0], want[0], 1e-15)
+    assert_close(got[1], want[1], 1e-15)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("chunk", [1, 3, 4])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("place", range(4))
+def test_a_score_of_nan_or_infinity_makes_its_row_nan(chunk, bad, place):
+    scores = [0.0, 1.0, -np.inf, 2.0]
+    scores[place] = bad
+    q, k, v = scored(*scores)
+    for out, lse in (dense.attention(q, k, v), dense.online_attention(q, k, v, chunk=chunk)):
+        assert np.isnan(out).all()
+        assert np.isnan(lse).all()
 
 
 def test_online_attention_with_a_scale():

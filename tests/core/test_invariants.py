@@ -41,13 +41,29 @@ def changed_after(lanes, tokens):
     return Lanes(*(np.where(kept, lane, other) for lane, other in zip(lanes, others)))
 
 
+def assert_same_rows(got, want, tokens):
+    """The first `tokens` rows of two MSA outputs agree: in selection and scores, to the bit.
+
+    Outputs and LSEs agree to rounding: a tile holds the queries that chose its block, so what later
+    queries choose changes the shape of a matrix product, and with it the order of its sums.
+    """
+    got, want = (type(part)(*(array[:, :, :tokens] for array in part)) for part in (got, want))
+    np.testing.assert_array_equal(got.selection, want.selection)
+    np.testing.assert_array_equal(got.block_scores, want.block_scores)
+    assert_close(got.out, want.out, 1e-14)
+    assert_close(got.lse, want.lse, 1e-14)
+
+
+# Products of small whole numbers are exact, whatever order their sums are taken in.
+EXACT = make_lanes(num_queries=23, whole=True)
+
+
 @pytest.mark.parametrize("tokens", [1, 4, 5, 6, 12, 20, 22])
 def test_changing_the_future_changes_nothing_before_it(tokens):
-    got = msa_ref.msa_attention(*changed_after(LANES, tokens), ODD)
-    want = msa_ref.msa_attention(*LANES, ODD)
-    for array, same in zip(got, want):
-        np.testing.assert_array_equal(array[:, :, :tokens], same[:, :, :tokens])
-    assert not np.array_equal(got.out, want.out)
+    got = msa_ref.msa_attention(*changed_after(EXACT, tokens), ODD)
+    want = msa_ref.msa_attention(*EXACT, ODD)
+    assert_same_rows(got, want, tokens)
+    assert (np.abs(got.out - want.out)[:, :, tokens:].max(axis=(1, 3)) > 1e-6).all()
 
 
 @pytest.mark.parametrize("tokens", [1, 5, 12])
@@ -57,19 +73,19 @@ def test_changing_the_future_changes_nothing_before_it(tokens):
 def test_changing_the_future_changes_no_dense_row_before_it(attend, tokens):
     got, want = attend(*changed_after(LANES, tokens)[:3]), attend(*LANES[:3])
     for array, same in zip(got, want):
-        np.testing.assert_array_equal(array[:, :, :tokens], same[:, :, :tokens])
+        assert_close(array[:, :, :tokens], same[:, :, :tokens], 1e-14)
 
 
-@pytest.mark.parametrize("first_block", [1, 2, 4])
-def test_nan_in_future_blocks_reaches_no_row_before_them(first_block):
-    tokens = first_block * ODD.block_size
-    poisoned = Lanes(*(lane.copy() for lane in LANES))
-    for lane in (poisoned.k, poisoned.v):
-        lane[:, :, tokens:] = np.nan
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("tokens", [1, 4, 5, 10, 12, 20, 22])
+def test_what_is_not_finite_in_the_future_reaches_no_row_before_it(tokens, bad):
+    poisoned = Lanes(*(lane.copy() for lane in EXACT))
+    for lane in (poisoned.q, poisoned.k, poisoned.v):
+        lane[:, :, tokens:] = bad
     got = msa_ref.msa_attention(*poisoned, ODD)
-    want = msa_ref.msa_attention(*LANES, ODD)
-    for array, same in zip(got, want):
-        np.testing.assert_array_equal(array[:, :, :tokens], same[:, :, :tokens])
+    assert_same_rows(got, msa_ref.msa_attention(*EXACT, ODD), tokens)
+    assert not np.isfinite(got.out[:, :, tokens:]).any()
 
 
 def test_nan_in_a_future_index_key_reaches_no_score_before_it():
@@ -127,7 +143,7 @@ def test_future_hidden_states_change_no_earlier_output(tokens):
     changed = hidden.copy()
     changed[:, tokens:] = 7 * hidden_states()[:, ::-1][:, tokens:]
     got, want = attend(changed), attend(hidden)
-    assert (got.out[:, :tokens] == want.out[:, :tokens]).all()
+    assert_close(got.out[:, :tokens], want.out[:, :tokens], 1e-13)
     assert (got.selection[:, :, :tokens] == want.selection[:, :, :tokens]).all()
 
 
@@ -222,7 +238,7 @@ def test_groups_do_not_touch():
         lane[:, lane.shape[1] // 2 :] = new[:, lane.shape[1] // 2 :]
     mixed.index_q[:, 1] = other.index_q[:, 1]
     got, want = msa_ref.msa_attention(*mixed, ODD), msa_ref.msa_attention(*LANES, ODD)
-    np.testing.assert_array_equal(got.out[:, :3], want.out[:, :3])
+    assert_close(got.out[:, :3], want.out[:, :3], 1e-14)
     np.testing.assert_array_equal(got.selection[:, 0], want.selection[:, 0])
     assert not np.array_equal(got.selection[:, 1], want.selection[:, 1])
 
@@ -290,7 +306,7 @@ def test_cached_attention_in_every_dtype(dtype):
     want = msa_ref.msa_attention(*lanes, ODD)
     assert got.out.dtype == want.out.dtype
     np.testing.assert_array_equal(got.selection, want.selection)
-    np.testing.assert_array_equal(got.out, want.out)
+    assert_close(got.out, want.out, TOLERANCE[got.out.dtype.type])
 
 
 def test_arrays_need_not_be_contiguous():

@@ -105,6 +105,56 @@ def test_attend_blocks_takes_a_scale():
     assert_close(got[1], want[1], 1e-14)
 
 
+def rows_that_see(token, chosen):
+    """True for the queries [B, Hkv, T] that may read this token."""
+    positions = np.arange(23 - chosen.shape[2], 23)
+    return (chosen == token // 5).any(axis=-1) & (token <= positions)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("attend", [sparse.attention, sparse.attention_query_major])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("token", [0, 9, 13, 21, 22])
+def test_a_value_that_is_not_finite_stays_in_the_rows_and_channel_that_see_it(attend, bad, token):
+    v = LANES.v.copy()
+    v[0, 1, token, 2] = bad
+    got, lse = attend(LANES.q, LANES.k, v, SELECTION, block_size=5)
+    want, same_lse = attend(*LANES[:3], SELECTION, block_size=5)
+    reached = np.zeros(got.shape, bool)
+    reached[0, 3:, :, 2] = rows_that_see(token, SELECTION)[0, 1]
+    assert (np.isfinite(got) == ~reached).all()
+    assert_close(got[~reached], want[~reached], 1e-14)
+    assert_close(lse, same_lse, 1e-14)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("attend", [sparse.attention, sparse.attention_query_major])
+@pytest.mark.parametrize("token", [0, 9, 13, 21, 22])
+def test_a_nan_key_makes_nan_of_the_rows_that_see_it_and_of_no_other(attend, token):
+    k = LANES.k.copy()
+    k[0, 1, token, 2] = np.nan
+    got, lse = attend(LANES.q, k, LANES.v, SELECTION, block_size=5)
+    want, same_lse = attend(*LANES[:3], SELECTION, block_size=5)
+    reached = np.zeros(lse.shape, bool)
+    reached[0, 3:] = rows_that_see(token, SELECTION)[0, 1]
+    assert np.isnan(got[reached]).all()
+    assert np.isnan(lse[reached]).all()
+    assert_close(got[~reached], want[~reached], 1e-14)
+    assert_close(lse[~reached], same_lse[~reached], 1e-14)
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow):RuntimeWarning")
+@pytest.mark.parametrize("attend", [sparse.attention, sparse.attention_query_major])
+def test_scores_that_overflow_upwards_are_nan_and_downwards_hidden(attend):
+    q, k = np.full((1, 1, 3, 1), 1e200), np.array([-1e200, 1.0, 1e200]).reshape(1, 1, 3, 1)
+    v = np.array([5.0, 7.0, 9.0]).reshape(k.shape)
+    out, lse = attend(q, k, v, np.zeros((1, 1, 3, 1), int), block_size=3)
+    assert out.ravel()[:2].tolist() == [0, 7]
+    assert lse.ravel()[:2].tolist() == [-np.inf, 1e200]
+    assert np.isnan(out.ravel()[2])
+    assert np.isnan(lse.ravel()[2])
+
+
 def test_arguments_are_left_as_they_were():
     before = [lane.copy() for lane in LANES] + [SELECTION.copy()]
     sparse.attention(*LANES[:3], SELECTION, block_size=5)

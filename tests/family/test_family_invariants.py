@@ -42,11 +42,11 @@ def test_changing_the_future_changes_nothing_before_it(name, tokens):
     changed[:, tokens:] = 7 * hidden[:, ::-1][:, tokens:] + 1
     got, want = (system.run(states, weights, config) for states in (changed, hidden))
     # Not bit for bit: how a matrix product rounds depends on its number of rows.
-    assert_close(got.out[:, :, :tokens], want.out[:, :, :tokens], 1e-14)
-    assert (got.out[:, :, tokens] != want.out[:, :, tokens]).any(axis=-1).all()
+    assert_close(got.out[:, :, :tokens], want.out[:, :, :tokens], 1e-13)
+    assert (np.abs(got.out - want.out)[:, :, tokens].max(axis=-1) > 1e-6).all()
     for branch, same in zip(got.branches, want.branches):
         np.testing.assert_array_equal(branch.allowed[:, :, :tokens], same.allowed[:, :, :tokens])
-        np.testing.assert_array_equal(branch.gate[:, :, :tokens], same.gate[:, :, :tokens])
+        assert_close(branch.gate[:, :, :tokens], same.gate[:, :, :tokens], 1e-13)
 
 
 @every_system

@@ -70,7 +70,11 @@ def attend_tile(q, k_block, v_block, *, distance, scale):
     # only a query's own block needs the mask
     visible = np.arange(len(k_block)) <= distance[:, None]
     weights, lse = softmax_lse(np.where(visible, scores, -np.inf))
-    return weights @ v_block, lse
+    finite = np.isfinite(v_block)
+    out = weights @ np.where(finite, v_block, 0)
+    if not finite.all():
+        out[..., visible @ ~finite] = np.nan
+    return out, lse
 """
 
 
@@ -99,7 +103,7 @@ def attention(q, k, v, *, scale=None, causal=True):
         ("-np.inf", "np.inf"),
         ("-np.inf", "-1e6"),
         ("    scores = q @ k_block.T * scale\n", ""),
-        ("weights @ v_block, lse", "lse, weights @ v_block"),
+        ("return out, lse", "return lse, out"),
         ("distance, scale):", "distance, scale=1.0):"),
         ("*, distance", "distance"),
         ("softmax_lse(", "softmax("),
