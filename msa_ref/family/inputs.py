@@ -59,7 +59,10 @@ class GrowingCache:
         }
 
     def extend(self, **rows: Float[np.ndarray, "B _ _ _"]) -> tuple[np.ndarray, ...]:
-        """The named arrays, each with these rows added at its end. The caller moves `length`."""
+        """The named arrays, each with these rows added at its end. The caller moves `length`.
+
+        Not thread-safe.
+        """
         for name, more in rows.items():
             self.lanes[name] = np.concatenate([self.lanes[name], more], axis=2)
         return tuple(self.lanes[name] for name in rows)
