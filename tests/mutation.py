@@ -1,7 +1,8 @@
 """Mutation testing: plant small faults in the packages and count those that the tests find.
 
     python tests/mutation.py                     # every NumPy module
-    python tests/mutation.py selection sparse    # some modules, those of msa_learning too
+    python tests/mutation.py selection sparse    # some modules
+    python tests/mutation.py learning/recall     # one of msa_learning
 
 Works on copies in build/mutation, prints a table and every fault that no test found, and exits with
 1 if fewer than 90 % were found. The last full run is written down in docs/mutation.md.
@@ -38,12 +39,16 @@ MODULES = {
     "cost": ("msa_ref/cost.py", COST),
     "systems_cost": ("msa_ref/systems_cost.py", COST),
     "masks": ("msa_ref/family/masks.py", ["family/test_family_masks"]),
-    "select": ("msa_learning/attention/select.py", ["learning/test_learning_select"]),
-    "recall": ("msa_learning/evaluate/recall.py", ["learning/test_learning_evaluate"]),
-    "data": ("msa_learning/corpus/data.py", ["learning/test_learning_data"]),
-    "training": ("msa_learning/train/training.py", TRAIN),
+    "learning/selection": (
+        "msa_learning/attention/selection.py",
+        ["learning/test_learning_selection"],
+    ),
+    "learning/recall": ("msa_learning/evaluate/recall.py", ["learning/test_learning_evaluate"]),
+    "learning/tokens": ("msa_learning/corpus/tokens.py", ["learning/test_learning_corpus"]),
+    "learning/schedule": ("msa_learning/train/schedule.py", TRAIN),
+    "learning/training": ("msa_learning/train/training.py", TRAIN),
 }
-# PyTorch is slow to import and its tests are slow to run: hours, so only when asked for by name.
+# PyTorch's tests are slow, so its modules are mutated only when asked for by name.
 BY_DEFAULT = [name for name, (path, _) in MODULES.items() if path.startswith("msa_ref")]
 WANTED = 0.9
 FOUND = {"killed", "timeout", "segfault", "suspicious"}
@@ -131,12 +136,12 @@ def main():
     for test_files in dict.fromkeys(tuple(MODULES[name][1]) for name in modules):
         together = [name for name in modules if tuple(MODULES[name][1]) == test_files]
         results |= plant(together, test_files)
-    print(f"\n{'module':<14}{'mutants':>9}{'found':>9}{'share':>9}")
+    print(f"\n{'module':<20}{'mutants':>9}{'found':>9}{'share':>9}")
     for module in [*modules, "all"]:
         prefix = "" if module == "all" else MODULES[module][0].replace("/", ".").removesuffix("py")
         group = [outcome for name, outcome in results.items() if name.startswith(prefix)]
         found = sum(outcome in FOUND for outcome in group)
-        print(f"{module:<14}{len(group):>9}{found:>9}{found / max(1, len(group)):>9.1%}")
+        print(f"{module:<20}{len(group):>9}{found:>9}{found / max(1, len(group)):>9.1%}")
     print(dict(Counter(results.values())))
     found = sum(outcome in FOUND for outcome in results.values())
     sys.exit(not results or found / len(results) < WANTED)

@@ -99,6 +99,10 @@ def test_exact_counts_equal_a_count_one_by_one(new_tokens, context):
     assert got == (index + main, 2 * dense + 3 * (index + main))
 
 
+def test_visible_keys_are_exact_beyond_a_floats_integers():
+    assert cost.visible_keys(2**30 + 1, 2**30 + 1) == (2**30 + 1) * (2**29 + 1)
+
+
 def test_decode_is_a_prefill_of_one_token():
     assert cost.decode_flops(SMALL, 40) == cost.prefill_flops(SMALL, 1, 40)
     assert cost.decode_flops(M2, 40) == (4 * 48 * 128 * 40, 62 * 4 * 48 * 128 * 40)
