@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TAB = "\N{RIGHTWARDS ARROW TO BAR}"
 LINE_END = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"
+ARROWS = {"\n": LINE_END, "\t": TAB}
 SPACE = "\N{OPEN BOX}"
 NO_GLYPH = "\N{WHITE VERTICAL RECTANGLE}"
 CONTROL_PICTURES = 0x2400  # the sign of control character c stands at 0x2400 + c
@@ -18,14 +20,14 @@ DELETE, SIGN_OF_DELETE = "\x7f", "\N{SYMBOL FOR DELETE}"
 def with_signs(text: str) -> str:
     """The text with a sign in place of every control character; spaces stay.
 
-    A line's end is an arrow, the others have Unicode's control pictures (a tab is U+2409).
+    Line ends and tabs are arrows, the others Unicode's control pictures (NUL is U+2400).
     """
     return "".join(map(_sign, text))
 
 
 def _sign(character: str) -> str:
-    if character == "\n":
-        return LINE_END
+    if character in ARROWS:
+        return ARROWS[character]
     if character < " ":
         return chr(CONTROL_PICTURES + ord(character))
     if character == DELETE:

@@ -22,7 +22,7 @@ SAMPLES = {
     [
         ("a b", "a b"),
         ("a\nb", "a\u21b5b"),
-        ("\t\x00\x1b", "\u2409\u2400\u241b"),
+        ("\t\x00\x1b", "\u21e5\u2400\u241b"),
         ("\x7f\x85", "\u2421" + NO_GLYPH),
         ("\u4f60\u05e9", "\u4f60\u05e9"),
     ],
@@ -47,5 +47,5 @@ def test_any_text_is_drawn_without_a_missing_glyph(text):
 
 
 def test_what_the_font_has_stays_as_it_is():
-    text = "abc \u21b5\u2409 \u05e9\u05dc \u0645\u0631"
+    text = "abc \u21b5\u21e5 \u05e9\u05dc \u0645\u0631"
     assert drawable(text) == text

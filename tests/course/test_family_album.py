@@ -162,7 +162,7 @@ def test_a_design_that_copies_msa_costs_what_msa_does():
 
 
 def test_a_bound_costs_twice_a_mean_and_position_only_what_is_read():
-    got = {proxy: design.compute("needle", proxy, 16, 64) for proxy in design.PROXIES}
+    got = {proxy: design.design("needle", proxy, 16, 64) for proxy in design.PROXIES}
     assert got["position"].bytes == got["position"].flops == 64 / 256
     assert got["mean key"].bytes - 1 / 4 == pytest.approx(1 / 2 / 16)
     assert got["bound"].bytes - 1 / 4 == pytest.approx(1 / 16)
@@ -170,7 +170,7 @@ def test_a_bound_costs_twice_a_mean_and_position_only_what_is_read():
 
 
 def test_words_of_a_design_name_a_better_one_or_none():
-    mine = design.compute("needle", "mean key", 16, 64)
+    mine = design.design("needle", "mean key", 16, 64)
     said = f"Holds {mine.mass:.0%} of the mass for {mine.bytes:.0%} of dense attention's bytes"
     assert said in design.describe(design.compute("needle", "mean key", 16, 64))
     text = design.describe(design.compute("needle", "index key", 16, 64))
@@ -180,7 +180,11 @@ def test_words_of_a_design_name_a_better_one_or_none():
     )
 
 
-def test_a_design_can_be_drawn_alone():
-    axes = new_figure(3, 3).add_subplot()
-    design_figure.draw_designs(axes, "random", 32, "flops")
-    assert len(axes.lines) == len(design.PROXIES)
+def test_every_proxy_is_a_line_and_the_chosen_design_is_ringed():
+    space = design.compute("random", "bound", 8, 32)
+    ax = new_figure(3, 3).add_subplot()
+    design_figure.draw_designs(ax, space, "flops")
+    *lines, ring = ax.lines
+    assert len(lines) == len(design.PROXIES)
+    chosen = space.designs["bound", 8]
+    assert ring.get_xydata().tolist() == [[pytest.approx(np.log2(chosen.flops)), chosen.mass]]

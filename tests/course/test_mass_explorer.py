@@ -73,7 +73,7 @@ def test_made_heads_are_what_their_names_say():
 
 
 def test_words_name_blocks_mass_and_token():
-    text = say(**FIRST)
+    text = say(*FIRST.values())
     assert "best 4 blocks are 0, 8, 14, 18" in text
     assert "64 of 613 tokens with 97% of the attention mass" in text
     assert "235 \u201cand\u201d with 88%" in text

@@ -58,7 +58,7 @@ def test_rows_drawn_are_the_rows_counted(setting):
     rows = [picture.union_rows(plan, number) for number in range(len(plan.unions))]
     busy = np.concatenate(rows, axis=1)
     assert busy.mean() == pytest.approx(plan.query_major)
-    assert picture.item_rows(plan, setting["tile"]).mean() == pytest.approx(plan.block_major)
+    assert picture.item_rows(plan).mean() == pytest.approx(plan.block_major)
     assert plan.item_sizes.sum() == picture.QUERIES * picture.TOP_K
     assert plan.item_sizes.max() <= setting["chunk"]
     by_block = np.bincount(plan.item_blocks, plan.item_sizes, picture.NUM_BLOCKS)
@@ -66,22 +66,20 @@ def test_rows_drawn_are_the_rows_counted(setting):
 
 
 def test_one_query_fills_a_quarter_and_block_major_wins_where_neighbours_differ():
-    alone = picture.compute(kind="rand", tile=1, chunk=16)
+    alone = picture.compute(kind="rand", tile=1, chunk=16).schedule
     assert alone.query_major == alone.block_major == 0.25
-    four = picture.compute(kind="rand", tile=4, chunk=16)
+    four = picture.compute(kind="rand", tile=4, chunk=16).schedule
     assert four.query_major < 0.5 < 0.85 < four.block_major
 
 
 def test_the_sink_is_the_longest_list_and_is_cut():
     assert picture.compute(**FIRST).schedule.readers[0] == picture.QUERIES
-    assert "block 0 with 64 readers, is cut into 4 items" in picture.describe(
-        picture.compute(**FIRST).schedule
-    )
+    assert "block 0 with 64 readers, is cut into 4 items" in say(**FIRST)
     assert "is cut into 1 item." in say(**FIRST | {"chunk": 64})
 
 
 def test_bars_are_the_items():
     plan = picture.compute(**FIRST).schedule
-    bars = picture_figure.draw(picture.compute(**FIRST).schedule).axes[2]
+    bars = picture_figure.draw(picture.compute(**FIRST)).axes[2]
     heights = {round(bar.get_x() + 0.45): bar.get_height() for bar in bars.patches}
     assert [heights[item] for item in range(len(heights))] == list(plan.item_sizes)

@@ -133,21 +133,19 @@ def test_words_name_the_blocks_the_mass_and_what_was_missed():
     assert f"Missed: block {now.missed[0]} (" in said
     whole = say(**(LATE | {"top_k": 6}))
     assert whole.endswith("sees 6 of k = 6 blocks and reads them all.")
-    assert "(in: prose)" in text_explorer.describe(
-        text_explorer.compute(**(LATE | {"position": 29}))
-    )
+    assert "(in: prose)" in say(**(LATE | {"position": 29}))
     assert "“↵”" in say(**(LATE | {"position": 7}))
 
 
 def test_it_opens_where_it_is_told_to():
-    assert text_explorer_figure.explorer(READING).values == {
+    assert text_explorer_figure.explorer(READING).settings == {
         "position": 44,
         "layer": 7,
         "group": 0,
         "top_k": 6,
     }
     told = {"position": 9, "layer": 2, "group": 1, "top_k": 2}
-    assert text_explorer_figure.explorer(READING, **told).values == told
+    assert text_explorer_figure.explorer(READING, **told).settings == told
 
 
 FOREIGN = ["\t", "\x1b", "\u4f60", "", "", "\U0001f600", "", "\u05e9", "\u0645", "\r\n", "$"]
@@ -164,7 +162,7 @@ def test_any_text_is_shown_at_every_position_without_a_warning():
         assert "\t" not in made.page.value + repr(made)
         assert "\x1b" not in made.page.value + repr(made)
     plain = html.unescape(re.sub(r"<[^>]*>", "", made.page.value))
-    for sign in ("\u2409", "\u241b", "\u4f60", "\U0001f600", "\u05e9", "\u0645", "\u240d\u21b5"):
+    for sign in ("\u21e5", "\u241b", "\u4f60", "\U0001f600", "\u05e9", "\u0645", "\u240d\u21b5"):
         assert sign in plain
     made.controls["position"].value = TOKENS - len(FOREIGN) + 4
     assert "part of \u201c\u4f60\u201d" in repr(made)

@@ -11,9 +11,9 @@ from msa_course.teaching_the_index import training_scrubber
 from msa_course.teaching_the_index.outcomes import Outcome
 
 
-def say(*setting):
+def say(**setting):
     """The explorer's sentence at this setting."""
-    return training_scrubber.describe(training_scrubber.compute(*setting))
+    return training_scrubber.describe(training_scrubber.compute(**setting))
 
 
 @pytest.fixture(autouse=True)
