@@ -85,12 +85,14 @@ class _Answer:
             raise _UnusableError(f"got {self.name}, which is no function")
         self.result = self._run(self.function, *map(_copied, arguments))
         if self.result is None and not self.none:
-            raise _UnusableError(f"{self.name} returned None, is a `return` missing?")
+            raise _UnusableError(f"{self.name} returned None, perhaps a `return` is missing")
         return self.result
 
     def __getitem__(self, grid):
         if not hasattr(self.function, "__getitem__"):
-            raise _UnusableError(f"{self.name} is no Triton kernel, is `@triton.jit` missing?")
+            raise _UnusableError(
+                f"{self.name} is no Triton kernel, perhaps `@triton.jit` is missing"
+            )
         return functools.partial(self._run, self.function[grid])
 
     def _run(self, function, *arguments, **constants):

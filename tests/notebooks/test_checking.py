@@ -76,7 +76,7 @@ def test_a_forgotten_return_is_named():
         2 * x
 
     assert refusal(double) == (
-        "Exercise 9.1: double returned None, is a `return` missing?; "
+        "Exercise 9.1: double returned None, perhaps a `return` is missing; "
         "expected: `double(x)` is twice x."
     )
 
