@@ -166,8 +166,8 @@ def index_kl(
     The mean over sequences, KV heads and queries: p is each head's softmax of q with k, averaged
     over the heads of a KV head; p_index is that of index_q with index_k. Over all visible tokens,
     or those of the selected blocks, of which every row must hold one. Computes what
-    `msa_learning.attention.index_loss.index_kl` does; nothing it returns joins an autograd graph.
-    Raises ValueError on tensors that do not fit. Source: MSA paper, section 3.2.
+    `msa_learning.attention.index_loss.index_kl` does, and returns gradients itself: nothing joins
+    an autograd graph. Raises ValueError on tensors that do not fit. Source: MSA paper, section 3.2.
     """
     contracts.check_index_kl(index_q, index_k, q, k, selection)
     batch, num_kv_heads, length, index_dim = index_q.shape

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from triton import knobs
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "kernels"))
-ON_GPU = torch.cuda.is_available() and not knobs.runtime.interpret
-if not ON_GPU:
-    # Read when a kernel is decorated, so it is decided here, before any kernel module is imported.
+if not torch.cuda.is_available():
+    # Read when a function is decorated, so it is decided here, before Triton is imported.
     os.environ["TRITON_INTERPRET"] = "1"
+
+from triton import knobs
+
+ON_GPU = not knobs.runtime.interpret
 
 DTYPES = ("float32", "float16", "bfloat16") if ON_GPU else ("float32", "float16")
 

@@ -206,14 +206,15 @@ def test_more_programs_than_a_grid_has(device):
         msa_attention(**lanes, config=ODD)
     with pytest.raises(AssertionError, match="launched"):
         msa_attention(**{name: lane[1:] for name, lane in lanes.items()}, config=ODD)
-    many = [lanes[name][:, :, :5].repeat(2, 1, 1, 1) for name in ("index_q", "index_k")]
+    one = lanes_of(device)
+    many = [one[name][:1].expand(65536, -1, -1, -1) for name in ("index_q", "index_k")]
     with refused("index_q", "B = 65536"):
         select(*many, ODD)
     keys = [lanes[name][:, :, :5] for name in ("index_q", "index_k", "q", "k")]
     with refused("q", "B x Hq = 196608"):
         index_kl(*keys)
     cache = filled(device, batch=65536, max_pages=1)
-    queries = [lane[:1, :, -1:].expand(65536, -1, -1, -1) for lane in (lanes["q"], many[0])]
+    queries = [one[name][:1, :, -1:].expand(65536, -1, -1, -1) for name in ("q", "index_q")]
     with refused("q", "B = 65536"):
         decode(*queries, cache)
 
