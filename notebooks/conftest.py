@@ -1,16 +1,28 @@
 """Under `pytest --nbval` lessons run as readers run them: anywhere, and every cell once more.
 
 Each code cell runs twice in a row; both runs must end without an error and print what is stored.
-Between them the generator `rng` is put back: that a second run draws other numbers is no fault of
-a cell. Lessons do not rely on the working directory, which is not theirs here.
+Between them the lessons' random generators, NumPy's `rng` and PyTorch's `generator`, are put back:
+that a second run draws other numbers is no fault of a cell. Lessons do not rely on the working
+directory, which is not theirs here.
 """
 
 import pytest
 from nbval.plugin import IPyNbCell
 
 ELSEWHERE = "__import__('os').chdir('/')"
-KEEP = "_state = rng.bit_generator.state if 'rng' in globals() else None"
-PUT_BACK = "if _state: rng.bit_generator.state = _state"
+KEEP = """
+_states = {}
+if "rng" in globals():
+    _states["rng"] = rng.bit_generator.state
+if "generator" in globals():
+    _states["generator"] = generator.get_state()
+"""
+PUT_BACK = """
+if "rng" in _states:
+    rng.bit_generator.state = _states["rng"]
+if "generator" in _states:
+    generator.set_state(_states["generator"])
+"""
 TIMEOUT = 60  # seconds
 
 
@@ -44,5 +56,5 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_setup(item):
     if isinstance(item, IPyNbCell):
         kernel = item.parent.kernel
-        code = PUT_BACK if isinstance(item, CellAgain) else f"{ELSEWHERE}; {KEEP}"
+        code = PUT_BACK if isinstance(item, CellAgain) else ELSEWHERE + KEEP
         kernel.await_reply(kernel.kc.execute(code, silent=True), timeout=TIMEOUT)
