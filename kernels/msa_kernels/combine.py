@@ -50,8 +50,9 @@ def combine_kernel(
         one = row * K + i
         if entry_of_slot is not None:
             one = tl.load(entry_of_slot + one).to(tl.int64)
-        part_at = (one * G + head[:, None]) * D + channel[None, :]
-        part_ok = head_ok & (one >= 0)
+        part_row = one * G + head
+        part_ok = head_ok & (part_row >= 0)  # those of entry -1 are negative
+        part_at = part_row[:, None] * D + channel[None, :]
         part = tl.load(partials.out + part_at, mask=part_ok[:, None], other=0.0)  # [HEADS, D]
         weight = tl.sum(tl.where(rank[:, None] == i, share, 0.0), 0)
         out += part.to(tl.float32) * weight[:, None]
