@@ -114,7 +114,7 @@ def overlap(narrow, wide):
     (out, _, ids), (wide_out, _, wide_ids) = narrow, wide
     same = (ids[..., :, None] == wide_ids[..., None, :]).any(-1) & (ids >= 0)
     same, chosen = same.sum().item(), (wide_ids >= 0).sum().item()
-    rows = ids[..., 0].numel()  # each has its own block in both
+    rows = ids[..., 0].numel()  # each has its local block in both
     error = (out.float() - wide_out.float()).square().mean() / wide_out.float().square().mean()
     return {
         "equal_ids": round(same / chosen, 4),

@@ -7,7 +7,7 @@ REDRAWN = {"corr": 2 / 16, "rand": 1.0}  # chance that a free slot changes from 
 
 
 def injected_selection(kind, new_tokens, context, config, seed=0):
-    """Ids int32 [1, Hkv, T, k] as the top-k gives them: ascending, own block in, -1 on the right.
+    """Ids int32 [1, Hkv, T, k] as the top-k gives them: ascending, local block in, -1 on the right.
 
     "corr" redraws each of the k - 1 free slots with probability 2/16 from one query to the next,
     "rand" always. Slot r draws among the past blocks r, r + (k - 1), r + 2 (k - 1) ..., so that the

@@ -45,7 +45,7 @@ def check_ids(ids, scores, *, own, top_k, where):
         if len(chosen) != min(top_k, own + 1) or bool((np.diff(chosen) <= 0).any()):
             raise AssertionError(f"{place}: got ids {row.tolist()}, takes them ascending and full")
         if own not in chosen or chosen.max() > own:
-            raise AssertionError(f"{place}: got ids {row.tolist()}, takes the own block, {own}")
+            raise AssertionError(f"{place}: got ids {row.tolist()}, takes the local block, {own}")
         left_out = np.delete(score[: own + 1], chosen)
         free = score[chosen[chosen != own]]
         slack = SCORE_ERROR * np.abs(score[: own + 1]).max()

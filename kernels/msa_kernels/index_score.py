@@ -144,7 +144,7 @@ def score_prefill(
     """Scores of the blocks of the first `num_keys` keys and maxima over 16 blocks, in float32.
 
     nb is padded to a multiple of 16. What a query cannot see is left unwritten: the selection reads
-    up to a query's own block alone. `scale` is di ** -0.5 if not given. Source: MSA paper, Eq. 6.
+    up to a query's local block alone. `scale` is di ** -0.5 if not given. Source: MSA paper, Eq. 6.
     """
     batch, num_kv_heads, num_queries, index_dim = index_q.shape
     per_max = geometry.BLOCKS_PER_MAX

@@ -24,7 +24,7 @@ def compute() -> Overview:
     """Dense attention's mask, the index branch's scores and what MSA reads, for a made-up text.
 
     Every block of the text is about one of a few topics, and a query asks for its own topic or
-    another one. States are 0 hidden, 1 visible but not read, 2 chosen, 3 forced (its own block).
+    another one. States are 0 hidden, 1 visible but not read, 2 chosen, 3 forced (its local block).
     """
     rng = np.random.default_rng(7)
     topics = rng.standard_normal((NUM_TOPICS, INDEX_DIM))

@@ -36,7 +36,7 @@ def test_weights_that_choose_replace_drawn_ones_of_their_shape(name):
 @pytest.mark.parametrize("budget", [32, 128])
 @pytest.mark.parametrize("name", READS_ITS_BUDGET)
 def test_a_query_with_enough_behind_it_reads_its_budget(name, budget):
-    """Less only what lies in the future: the own block's tail, or a page that is half full."""
+    """Less only what lies in the future: the local block's tail, or a page that is half full."""
     for kind in ("random", toy.REAL_TEXT):
         if name not in toy.systems_on(kind):
             continue

@@ -194,7 +194,7 @@ def test_moba():
 
 
 def test_moba_of_one_block_is_dense_in_fla_and_the_own_block_here():
-    """The paper's top-k counts the own block; FLA goes dense where it leaves no other."""
+    """The paper's top-k counts the local block; FLA goes dense where it leaves no other."""
     theirs, ours, lanes = moba_case("moba_own_block")
     assert_close(dense.attention(*lanes)[0], theirs, TOLERANCE)
     assert_close(ours.out[:, :, :6], theirs[:, :, :6], TOLERANCE)

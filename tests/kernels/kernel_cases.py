@@ -48,7 +48,7 @@ def reference(lanes, config):
 
 
 def pick(kind, *, batch, groups, num_queries, num_keys, block_size, top_k, seed=0):
-    """A selection of which every row holds its own block.
+    """A selection of which every row holds its local block.
 
     "rand": independent rows; "corr": each other block is redrawn from one query to the next with
     probability 1/8; "sink": "rand", and nearly every row chose block 0. The last row of the

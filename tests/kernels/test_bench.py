@@ -243,7 +243,7 @@ def test_sampled_selection_fails_when_a_better_block_is_left_out():
     with pytest.raises(AssertionError, match="left out"):
         sampled.check_ids(ids, scores[0, :, 0], **judge)
     ids[0] = [0, 1, 2, 3]
-    with pytest.raises(AssertionError, match="own block"):
+    with pytest.raises(AssertionError, match="local block"):
         sampled.check_ids(ids, scores[0, :, 0], **judge)
     ids[0] = [0, 0, 2, 9]
     with pytest.raises(AssertionError, match="ascending"):

@@ -67,7 +67,7 @@ def test_the_list_of_pieces_reaches_functions_methods_and_the_call():
 CELL = """# mirrors: msa_ref.sparse.attend_tile
 def attend_tile(q, k_block, v_block, *, distance, scale):
     scores = q @ k_block.T * scale
-    # only a query's own block needs the mask
+    # only a query's local block needs the mask
     visible = np.arange(len(k_block)) <= distance[:, None]
     weights, lse = softmax_lse(np.where(visible, scores, -np.inf))
     finite = np.isfinite(v_block)

@@ -51,7 +51,7 @@ def make_selection(
     block_size: int = BLOCK_SIZE,
     seed: int = 0,
 ) -> Int32[np.ndarray, "T k"]:
-    """A constructed selection of one group for the last `num_queries` tokens, own block forced.
+    """A constructed selection of one group for the last `num_queries` tokens, local block forced.
 
     `rand` draws each query's other blocks independently; `corr` keeps the neighbour's and redraws
     an eighth of them; `sink` is `rand` with block 0 in every query's list.

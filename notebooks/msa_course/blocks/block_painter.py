@@ -33,7 +33,7 @@ class Painting(NamedTuple):
 
     @property
     def own_span(self) -> tuple[int, int]:
-        """First token of the query's own block, and the one after its last."""
+        """First token of the query's local block, and the one after its last."""
         return blocks.block_span(self.own, self.block_size, self.num_keys)
 
     @property
@@ -43,7 +43,7 @@ class Painting(NamedTuple):
 
 
 def compute(num_keys: int, block_size: int, query_tile: int, offset: int, query: int) -> Painting:
-    """Tile states, block sizes and one query's own block.
+    """Tile states, block sizes and one query's local block.
 
     `offset` is the position of the first query row (S - T); `query` is a position. Both are
     brought into range, so every combination of sliders is a picture. A token's state is its
@@ -70,7 +70,7 @@ def compute(num_keys: int, block_size: int, query_tile: int, offset: int, query:
 
 
 def describe(painting: Painting) -> str:
-    """A few short sentences: the blocks, the tiles by state, the query and its own block."""
+    """A few short sentences: the blocks, the tiles by state, the query and its local block."""
     num_keys, block_size = painting.num_keys, painting.block_size
     hidden, partial, visible = painting.counts
     last, size = len(painting.sizes) - 1, painting.sizes[-1]

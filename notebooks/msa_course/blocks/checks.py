@@ -20,11 +20,11 @@ def check_4_1(tokens_read):
         case = f"position {position}, blocks {chosen} of {block_size} tokens: got {got}"
         hint = f", takes {right}"
         if own in chosen and got == len(chosen) * block_size:
-            hint += f"; of its own block {own} the query sees only tokens up to {position}"
+            hint += f"; of its local block {own} the query sees only tokens up to {position}"
         elif own in chosen and got == right - 1:
             hint += "; the query sees its own token too"
         elif own not in chosen and got < right:
-            hint += f"; the own block {own} was not chosen, so every chosen block is read whole"
+            hint += f"; the local block {own} was not chosen, so every chosen block is read whole"
         expect(got == right, case + hint)
 
 

@@ -14,7 +14,7 @@ from msa_ref import selection
 def check_6_1(tokens_read: Callable) -> None:
     """`tokens_read(chosen, position, block_size)` counts the chosen blocks' visible tokens.
 
-    Unused slots hold nothing, and of the own block only the past counts.
+    Unused slots hold nothing, and of the local block only the past counts.
     """
     got = tokens_read(np.array([0, 1]), 3, 2)
     expect(got == 4, f"blocks 0 and 1 of 2 tokens, query 3: got {got}, takes 4")
@@ -23,7 +23,7 @@ def check_6_1(tokens_read: Callable) -> None:
            "-1 is no block")  # fmt: skip
     got = tokens_read(np.array([0, 2]), 4, 2)
     expect(got == 3, f"blocks 0 and 2 of 2 tokens, query 4: got {got}, takes 3; "
-           "of its own block a query sees only the tokens up to itself")  # fmt: skip
+           "of its local block a query sees only the tokens up to itself")  # fmt: skip
     rng = np.random.default_rng(0)
     for position, block_size, top_k in ((0, 1, 1), (5, 4, 3), (22, 4, 4), (40, 8, 3), (99, 7, 6)):
         blocks = rng.permutation(position // block_size + 1)[:top_k]
@@ -39,7 +39,7 @@ def check_6_1(tokens_read: Callable) -> None:
 def check_6_2(select_row: Callable) -> None:
     """`select_row(scores, position, top_k, block_size)` is the ids of the blocks one query reads.
 
-    k slots in all, the own block among them, ties to the lower id, ascending, -1 at the end.
+    k slots in all, the local block among them, ties to the lower id, ascending, -1 at the end.
     """
     hidden = -np.inf
 
@@ -47,8 +47,8 @@ def check_6_2(select_row: Callable) -> None:
         return [int(block) for block in select_row(np.array(scores), position, top_k, block_size)]
 
     got = row([5.0, 1.0, 0.0, hidden], 5, 2, 2)
-    expect(len(got) == 2, f"k = 2: got {len(got)} slots, {got}; the own block counts inside k")
-    expect(2 in got, f"k = 2, query 5, blocks of 2: got {got} without its own block, 2")
+    expect(len(got) == 2, f"k = 2: got {len(got)} slots, {got}; the local block counts inside k")
+    expect(2 in got, f"k = 2, query 5, blocks of 2: got {got} without its local block, 2")
     expect(got == [0, 2], f"scores 5, 1, 0, query 5, k = 2: got {got}, takes [0, 2]; "
            "ids ascending, not best first")  # fmt: skip
     got = row([3.0, 3.0, 3.0, 0.0], 7, 3, 2)

@@ -82,7 +82,7 @@ def _check_rounds(two_rounds, scores, size, top_k):
     case = f"scores {scores.tolist()}, groups of {size}, k {top_k}: got {got}, takes {right}"
     hint = ""
     if own not in got:
-        hint = f"; the own block, {own}, is always chosen"
+        hint = f"; the local block, {own}, is always chosen"
     elif any(block // size in ranked[top_k:] for block in got):
         hint = "; a score outside the best groups was read: the first round looks at maxima alone"
     elif sorted(got) == right:

@@ -33,6 +33,6 @@ def judge(
 
 
 def visible_blocks(num_tokens: int, block_size: int) -> Bool[np.ndarray, "T nb"]:
-    """True for every token's own block and those before it."""
+    """True for every token's local block and those before it."""
     num_blocks = -(-num_tokens // block_size)
     return np.arange(num_blocks) <= np.arange(num_tokens)[:, None] // block_size

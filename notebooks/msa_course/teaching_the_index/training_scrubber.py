@@ -65,6 +65,6 @@ def describe(now: Snapshot) -> str:
     return (
         f"{moment}, layer {now.layer}, group {now.group}: of 100 blocks chosen by queries that "
         f"have a choice, {100 * hits / chosen:.0f} are among their best {progress.top_k}, the "
-        f"own block counted. Over all groups the layer finds {now.block_recall:.0%} of the best "
+        f"local block counted. Over all groups the layer finds {now.block_recall:.0%} of the best "
         f"blocks and {now.score_recall:.0%} of their attention mass."
     )

@@ -28,11 +28,11 @@ def check_1_1(keys_read):
             if got == block_size * top_k > position + 1:
                 case += "; not every query sees k whole blocks: its own one ends at the query"
             elif got == min(position + 1, block_size * top_k):
-                case += "; the own block is one of the k and is read only up to the query"
+                case += "; the local block is one of the k and is read only up to the query"
             elif got == right - 1:
                 case += "; a query reads its own token too"
             elif got == right + block_size:
-                case += "; the own block counts inside k"
+                case += "; the local block counts inside k"
             expect(got == right, case)
 
 

@@ -105,7 +105,7 @@ def _log_log(ax: Axes, across: dict[float, str], up: dict[float, str]) -> None:
 
 
 def draw_pairs(ax: Axes, states: np.ndarray) -> None:
-    """Every pair of asker (row) and page (column): 0 future, 1 left out, 2 chosen, 3 own block."""
+    """Every pair of asker (row) and page (column): 0 future, 1 left out, 2 chosen, 3 local."""
     letters = ("", "-", "c", "own")
     for token, page in np.ndindex(states.shape):
         state = states[token, page]

@@ -64,7 +64,7 @@ WRONG = {
     "6.2": [
         (own_block_on_top_of_k, "counts inside k"),
         (higher_id_on_a_tie, "lower ids"),
-        (own_block_only_by_its_score, "without its own block"),
+        (own_block_only_by_its_score, "without its local block"),
     ],
     "6.3": [
         (positions_instead_of_ids, "the blocks' ids"),
