@@ -98,8 +98,8 @@ def index_kl_rows_kernel(
         p = tl.where(visible, p, 0.0)
         s = tl.dot(index_q_tile, tl.trans(index_k_tile), input_precision=PRECISION)  # [ROWS, COLS]
         s *= index_scale
-        ratio = tl.log2(tl.where(p > 0.0, p, 1.0)) - (s - row_lse[:, None])
-        loss += tl.sum(tl.where(p > 0.0, p * ratio, 0.0), 1)
+        ratio = tl.log2(tl.where(p != 0.0, p, 1.0)) - (s - row_lse[:, None])
+        loss += tl.sum(tl.where(p != 0.0, p * ratio, 0.0), 1)
         error = tl.where(visible, weights_from_lse(s, row_lse[:, None]), 0.0) - p
         grad = tl.dot(error, index_k_tile, grad, input_precision=PRECISION)  # [ROWS, DI]
     out_row = bh * T + row

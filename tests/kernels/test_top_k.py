@@ -51,6 +51,16 @@ def test_forced_blocks_and_ties(device, poisoned, init_blocks, local_blocks):
     np.testing.assert_array_equal(*choose(scores, config, num_keys, device))
 
 
+@pytest.mark.parametrize(("init_blocks", "local_blocks"), [(0, 1), (1, 1), (0, 2), (1, 0)])
+def test_forced_blocks_of_the_lowest_maxima(device, poisoned, init_blocks, local_blocks):
+    """Five maxima and two slots: the first and the last block score least."""
+    scores = 35.0 - np.abs(np.arange(70.0) - 35)
+    got, want = choose(
+        scores[None, None, None], config_of(2, init_blocks, local_blocks), 70 * BLOCK, device
+    )
+    np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.parametrize("blocks_per_max", [2, 4, 16])
 def test_maxima_of_decode(device, poisoned, blocks_per_max):
     scores = np.random.default_rng(1).standard_normal((2, 2, 3, 41))
