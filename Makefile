@@ -56,9 +56,9 @@ test:
 
 # Whatever depends on the versions of other packages.
 suite: $(VENV)/.test
-	$(call phase,reference with its shapes checked,$(TEST_ENV) $(PYTEST) --shapes tests/core tests/family -n $(WORKERS) -q)
-	$(call phase,reference given wrong types,$(TEST_ENV) $(PYTEST) -m wrong_types tests/core tests/family -n $(WORKERS) -q)
-	$(call phase,course and learning,$(TEST_ENV) $(PYTEST) tests/course tests/learning -n $(WORKERS) -q)
+	$(call phase,core with its shapes checked,$(TEST_ENV) $(PYTEST) --shapes tests/core -n $(WORKERS) -q)
+	$(call phase,core without,$(TEST_ENV) $(PYTEST) -m without_shapes tests/core -n $(WORKERS) -q)
+	$(call phase,family course learning,$(TEST_ENV) $(PYTEST) tests/family tests/course tests/learning -n $(WORKERS) -q)
 	$(call phase,kernels,$(TEST_ENV) $(PYTEST) tests/kernels -n $(WORKERS) -q)
 	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
 

@@ -90,7 +90,7 @@ use_git_change_detection = false
 
 [tool.pytest.ini_options]
 filterwarnings = ["error"]
-markers = ["wrong_types"]
+markers = ["without_shapes"]
 addopts = "-p no:cacheprovider -p no:randomly"
 """,
         encoding="utf-8",

@@ -10,7 +10,7 @@ import msa_ref
 from msa_ref import M3, blocks, dense, layer, scoring, selection, sparse
 from msa_ref import cache as paged
 
-pytestmark = pytest.mark.wrong_types
+pytestmark = pytest.mark.without_shapes
 
 LANES = make_lanes()
 Q, K, V, INDEX_Q, INDEX_K = LANES

@@ -11,7 +11,7 @@ from cases import ODD, make_lanes, make_layer, refused
 from msa_ref import cache as paged
 from msa_ref import layer
 
-pytestmark = pytest.mark.wrong_types
+pytestmark = pytest.mark.without_shapes
 
 LANES = make_lanes(dtype=np.float32)
 K, V, INDEX_K = LANES.k[:, :, :5], LANES.v[:, :, :5], LANES.index_k[:, :, :5]

@@ -95,7 +95,7 @@ def test_load_index_keys_within_what_is_stored(start, stop):
         filled(capacity=100).load_index_keys(start, stop)
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @pytest.mark.parametrize(
     ("start", "stop", "error", "message"),
     [

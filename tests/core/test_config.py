@@ -46,7 +46,7 @@ def test_forced_blocks_below_zero_are_refused(name):
         dataclasses.replace(TOY, **{name: -1})
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @pytest.mark.parametrize("name", [*SIZES, "init_blocks", "local_blocks"])
 @pytest.mark.parametrize("value", [2.0, "2", None, True, np.float64(2), np.uint32(2)])
 def test_sizes_are_integers(name, value):
@@ -91,7 +91,7 @@ def test_models_that_contradict_themselves_are_refused(spec, changes, message):
         dataclasses.replace(spec, **changes)
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 def test_a_model_takes_a_config_or_none():
     with pytest.raises(TypeError, match=r"^attention: got dict, takes an MSAConfig or None"):
         dataclasses.replace(M3, attention={})

@@ -239,7 +239,7 @@ def test_roofline_is_the_longer_of_computing_and_moving():
     assert (cost.H100.peak_flops, cost.H100.bandwidth) == (989e12, 3.35e12)
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -50,7 +50,7 @@ def test_the_layers_are_the_stored_ones():
     assert data.captured_layers() == LAYERS
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @pytest.mark.parametrize(("layer", "error"), [(1, ValueError), (-1, ValueError), ("0", TypeError)])
 def test_any_other_layer_is_refused(layer, error):
     with pytest.raises(error, match="layer: got"):

@@ -10,6 +10,7 @@ from cases import assert_close, run_in_steps
 
 from msa_ref import MSAConfig, dense, layer, scoring, selection, sparse
 
+pytestmark = pytest.mark.without_shapes
 FOLDER = Path(os.environ.get("MSA_GOLDENS", Path(__file__).parents[1] / "goldens"))
 TOLERANCE = 1e-4
 SAME = {np.float32: 1e-5, np.float64: 1e-12}

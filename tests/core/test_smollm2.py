@@ -106,7 +106,7 @@ def test_attention_is_that_of_dense(tiny):
     assert tiny.forward(ids, attend=attend) == pytest.approx(tiny.forward(ids), abs=1e-4)
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @pytest.mark.parametrize(
     ("ids", "message"),
     [

@@ -210,7 +210,7 @@ def test_bad_sizes_are_refused_by_name(name, field, value):
         config_for(name, **{field: value})
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @pytest.mark.parametrize("value", [2.0, True, "2", None])
 @pytest.mark.parametrize(
     ("name", "field"),
@@ -231,7 +231,7 @@ def test_configs_do_not_change():
         CASES["moba"].config.top_k = 3
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @pytest.mark.parametrize("name", GQA_SYSTEMS)
 def test_attend_to_refuses_arrays_that_do_not_fit(name):
     system, config, lanes = SYSTEMS[name], config_for(name), LANES

@@ -129,7 +129,7 @@ def bad_hidden(hidden):
     return [hidden[0], hidden[:, :0], hidden[:, :, :-1], hidden[:2], nan, hidden.astype(int)]
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @every_system
 @pytest.mark.parametrize("bad", range(6))
 def test_refused_hidden_states_leave_the_cache_as_it_was(name, bad):
@@ -143,7 +143,7 @@ def test_refused_hidden_states_leave_the_cache_as_it_was(name, bad):
     assert_close(rest, system.run(hidden, weights, config).out[:, :, 9:], 1e-13)
 
 
-@pytest.mark.wrong_types
+@pytest.mark.without_shapes
 @every_system
 def test_a_cache_of_another_system_is_refused(name):
     system, config, weights, hidden = make_inputs(name)

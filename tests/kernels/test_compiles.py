@@ -18,7 +18,7 @@ KERNELS = ON_TENSOR_CORES | {
     "plan_place_kernel", "plan_fill_kernel", "plan_cut_kernel", "decode_split_kernel",
     "combine_kernel",
 }  # fmt: skip
-# Bytes of registers spilled on sm_90, at most, by Triton 3.6 and 3.7. Smaller tiles that spill nothing were slower.
+# Bytes of registers spilled on sm_90 by Triton 3.6 and 3.7. Tiles that spill none were slower.
 STACK = {"index_kl_rows_kernel": 16, "index_kl_cols_kernel": 8, "attend_query_major_kernel": 8}
 
 
