@@ -75,7 +75,8 @@ class PagedCache:
         """Store each sequence's first `new_lengths[b]` of the T new tokens (all, if not given).
 
         Free pages are taken lowest id first. The tokens are detached: pages join no autograd graph.
-        What does not fit raises ValueError, and nothing is changed.
+        What does not fit raises ValueError, and nothing is changed. Not thread-safe: two threads
+        that append to one cache need a lock of their own.
         """
         self.check_tensors()
         batch, max_pages = self.block_table.shape
