@@ -11,6 +11,7 @@ Works on copies in build/mutation, prints a table and every fault that no test f
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ CORE = [
     *("core/test_bad_input", "core/test_bad_state"),
 ]
 COST = ["core/test_cost", "core/test_cost_systems"]
-TRAIN = ["learning/test_learning_train", "learning/test_learning_joint"]
+TRAIN = ["learning/test_learning_train", "learning/test_learning_run"]
 # Every module's file, and the test files that are to notice a fault in it.
 MODULES = {
     "dense": ("msa_ref/dense.py", CORE),
@@ -43,9 +44,9 @@ MODULES = {
         "msa_learning/attention/selection.py",
         ["learning/test_learning_selection"],
     ),
-    "learning/recall": ("msa_learning/evaluate/recall.py", ["learning/test_learning_evaluate"]),
+    "learning/recall": ("msa_learning/evaluate/recall.py", ["learning/test_learning_recall"]),
     "learning/tokens": ("msa_learning/corpus/tokens.py", ["learning/test_learning_corpus"]),
-    "learning/schedule": ("msa_learning/train/schedule.py", TRAIN),
+    "learning/schedule": ("msa_learning/train/schedule.py", ["learning/test_learning_schedule"]),
     "learning/training": ("msa_learning/train/training.py", TRAIN),
 }
 # PyTorch's tests are slow, so its modules are mutated only when asked for by name.
@@ -63,6 +64,15 @@ settings.register_profile(
 settings.load_profile("mutation")
 """
 
+NO_GRAD = re.compile(r"^@torch\.no_grad\(\)\n(?=def (\w+))", re.MULTILINE)
+
+
+def apply_last(path):
+    """Apply a module's decorators `no_grad` at its end: mutmut leaves decorated functions out."""
+    text = path.read_text(encoding="utf-8")
+    applied = [f"{name} = torch.no_grad()({name})\n" for name in NO_GRAD.findall(text)]
+    path.write_text(NO_GRAD.sub("", text) + "".join(applied), encoding="utf-8")
+
 
 def prepare(modules, test_files):
     """Copies of packages and tests in a folder of their own, with mutmut's settings."""
@@ -72,12 +82,15 @@ def prepare(modules, test_files):
     for package in map(Path, PACKAGES):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, WORK / package.name, ignore=ignored)
-    folders = {ROOT / "tests", *((ROOT / "tests" / name).parent for name in test_files)}
-    helpers = [path for folder in folders for path in folder.glob("*.py")]
+    for name in modules:
+        apply_last(WORK / MODULES[name][0])
+    folders = {(ROOT / "tests" / name).parent for name in test_files}
+    helpers = [path for folder in (ROOT / "tests", *folders) for path in folder.glob("*.py")]
     helpers = [path for path in helpers if not path.name.startswith(("test_", "conftest"))]
     for path in [*helpers, *(ROOT / "tests" / f"{name}.py" for name in test_files)]:
         shutil.copy(path, tests)
-    (tests / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    fixtures = [path.read_text() for folder in folders for path in folder.glob("conftest.py")]
+    (tests / "conftest.py").write_text("\n".join([CONFTEST, *fixtures]), encoding="utf-8")
     (WORK / "pyproject.toml").write_text(
         f"""
 [tool.mutmut]

@@ -1,4 +1,4 @@
-"""A small decoder of random weights, in NumPy and in PyTorch, and tokens for it."""
+"""A small decoder of random weights, in NumPy and in PyTorch; tokens and inputs for it."""
 
 import numpy as np
 import torch
@@ -52,3 +52,11 @@ def random_ids(count, length, seed=0):
     """Token ids [count,length]."""
     rng = np.random.default_rng(seed)
     return torch.from_numpy(rng.integers(0, VOCABULARY, size=(count, length)))
+
+
+def random_inputs(num_queries, num_keys, seed=0):
+    """Inputs of a layer with 2 sequences, 6 query heads and 2 KV heads of 8 channels."""
+    generator = torch.Generator().manual_seed(seed)
+    q = torch.randn(2, 6, num_queries, 8, generator=generator)
+    k, v = torch.randn(2, 2, 2, num_keys, 8, generator=generator)
+    return torch_smollm2.AttentionInput(0, None, q, k, v, None, None)

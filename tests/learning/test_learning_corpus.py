@@ -1,7 +1,10 @@
 """Tokens prepared once: held out by file, checked, drawn by seed; tasks that can be recalled."""
 
+import hashlib
 import json
+import platform
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +30,10 @@ def test_tokens_come_back_with_their_manifest(folder):
     tokens, manifest = corpus.load_tokens(folder)
     assert tokens["train_a"].tolist() == list(range(50))
     assert manifest["tokenizer"] == "none"
-    assert manifest["sets"]["held_a"]["tokens"] == 30
+    assert manifest["sets"]["held_a"] == {
+        "tokens": 30,
+        "sha256": hashlib.sha256((folder / "held_a.npy").read_bytes()).hexdigest(),
+    }
 
 
 def test_changed_missing_or_unprepared_tokens_are_refused(folder, tmp_path):
@@ -47,6 +53,91 @@ def test_one_file_in_twenty_is_held_out_by_its_name_alone():
     # These decide what the shipped index has never seen.
     names = ("argparse.py", "glob.py", "hmac.py", "json/decoder.py")
     assert [corpus.is_held_out(name) for name in names] == [False, True, True, False]
+
+
+class Letters:
+    """A model that has a token for each character."""
+
+    encode = staticmethod(encode)
+    tokenizer = SimpleNamespace()
+
+    def __init__(self):
+        self.tokenizer.encode_batch = self.encode_batch
+
+    def encode_batch(self, texts, add_special_tokens=True):
+        assert not add_special_tokens
+        return [SimpleNamespace(ids=encode(text).tolist()) for text in texts]
+
+
+def test_sets_are_documents_with_an_end_of_text_behind_each(monkeypatch):
+    sources = {
+        "source_files": [("argparse.py", "ab"), ("glob.py", "cd"), ("json/decoder.py", "e")],
+        "prose_parts": [("kjv 0", "fg"), ("glob.py", "h")],
+        "topic_texts": [("topics", "ij")],
+    }
+    for name, texts in sources.items():
+        monkeypatch.setattr(corpus, name, lambda texts=texts: iter(texts))
+    monkeypatch.setattr(corpus, "load_text", lambda: {"text": "klm"})
+    monkeypatch.setattr(corpus, "NUM_RECALL_TASKS", 2)
+    drawn = []
+
+    def make_recall_task(encoder, filler, rng):
+        drawn.append(rng.integers(1000))
+        return np.concatenate([encoder("task "), filler])
+
+    monkeypatch.setattr(corpus, "make_recall_task", make_recall_task)
+    tokens = corpus.make_tokens(Letters())
+    assert {name: bytes(row.astype(np.uint8)) for name, row in tokens.items()} == {
+        "train_code": b"ab\0e\0",
+        "held_code": b"cd\0",
+        "train_prose": b"fg\0",
+        "held_prose": b"h\0",
+        "held_topics": b"ij\0",
+        "train_drills": b"task ab\0e\0" * 2,
+        "lesson_text": b"klm",
+    }
+    assert all(row.dtype == np.uint16 for row in tokens.values())
+    # Every task has a seed of its own, the same each time.
+    assert drawn == [np.random.default_rng([7, n]).integers(1000) for n in (0, 1)]
+
+
+def test_the_command_writes_the_sets_and_tells_their_lengths(monkeypatch, tmp_path, capsys):
+    tokens = {"train_a": np.zeros(1200, np.uint16), "held_a": np.ones(3, np.uint16)}
+    monkeypatch.setattr(corpus, "SmolLM2", lambda: "model")
+    monkeypatch.setattr(corpus, "make_tokens", lambda model: tokens if model == "model" else {})
+    folder = tmp_path / "new" / "tokens"
+    monkeypatch.setattr(sys, "argv", ["tokens", "--out", str(folder)])
+    for _ in range(2):  # the second time over the first
+        corpus.main()
+        assert capsys.readouterr().out == "held_a: 3 tokens\ntrain_a: 1,200 tokens\n"
+    stored, manifest = corpus.load_tokens(folder)
+    assert {name: row.tolist() for name, row in stored.items()} == {
+        name: row.tolist() for name, row in tokens.items()
+    }
+    assert list(manifest["sets"]) == ["held_a", "train_a"]
+    assert manifest["command"] == "python -m msa_learning.corpus.tokens --out DIR"
+    assert set(manifest["sources"]) == {"code", "topics", "prose", "drills"}
+    for name in ("code", "topics"):
+        assert f"Python {platform.python_version()}, PSF-2.0" in manifest["sources"][name]
+
+
+def test_the_sources_are_the_modules_of_the_library_in_order(monkeypatch, tmp_path):
+    """Tests included; bytes that are not UTF-8 are left out of a text."""
+    for name in ("b.py", "a/test/c.py", "encodings/d.py", "pydoc_data/e.py", "f.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes("# \u00e9 ".encode() + b"\xff" + name.encode())
+    paths = {"stdlib": str(tmp_path)}
+    monkeypatch.setattr(corpus.sysconfig, "get_path", paths.__getitem__)
+    assert list(corpus.source_files()) == [
+        ("a/test/c.py", "# \u00e9 a/test/c.py"),
+        ("b.py", "# \u00e9 b.py"),
+    ]
+
+
+def test_topics_are_one_text_of_paragraphs(monkeypatch):
+    monkeypatch.setattr(corpus, "documentation_topics", lambda: {"if": "one", "for": "two"})
+    assert list(corpus.topic_texts()) == [("topics", "one\n\ntwo")]
 
 
 def test_the_sources_leave_out_what_is_evaluated():
@@ -71,7 +162,7 @@ def test_prose_is_cut_into_parts_without_brackets(monkeypatch, tmp_path):
     body = "In the [great] beginning. " * 4000
     page = f'bible = Bible(\n    """\n{body}""",\n    """no text"""\n)\n'
     (tmp_path / corpus.PROSE_FILE).write_text(page)
-    monkeypatch.setattr(corpus.importlib.util, "find_spec", lambda name: Spec)
+    monkeypatch.setattr(corpus.importlib.util, "find_spec", {corpus.PROSE: Spec}.get)
     names, parts = zip(*corpus.prose_parts())
     assert names == ("kjv 0", "kjv 1", "kjv 2")
     assert "".join(parts) == body.replace("[", "").replace("]", "").strip()
@@ -115,11 +206,31 @@ def test_bad_texts_are_refused():
         corpus.check_text("a", np.arange(5), 32, 100)
     with pytest.raises(ValueError, match="a: got tokens 0 to 99, takes 0 to 98"):
         corpus.check_text("a", np.arange(100), 32, 99)
+    with pytest.raises(ValueError, match="a: got tokens -1 to 98, takes 0 to 98"):
+        corpus.check_text("a", np.arange(-1, 99), 32, 99)
+    with pytest.raises(ValueError, match="at_least: got 0, takes an integer of at least 1"):
+        corpus.check_text("a", np.arange(5), 0, 99)
+    corpus.check_text("a", np.arange(32), 32, 32)
     with pytest.raises(ValueError, match=r"a: got shape \(2, 50\), takes a row"):
         corpus.check_text("a", np.zeros((2, 50), int), 32, 99)
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="short: got 7 tokens"):
         corpus.draw_batch({"short": np.arange(7)}, {"short": 1}, rng, count=1, length=8)
+    with pytest.raises(ValueError, match="held_a: got 7 tokens, takes a row of at least 8"):
+        corpus.held_out_texts({"held_a": np.arange(7)}, per_set=1, length=8)
+
+
+def test_tokens_that_do_not_fit_16_bits_are_refused_where_they_are_drawn():
+    rng = np.random.default_rng(0)
+    tokens = {"held_a": np.full(99, (1 << 16) - 1)}
+    drawn = corpus.draw_batch(tokens, {"held_a": 1}, rng, count=20, length=8)
+    _, held = corpus.held_out_texts(tokens, per_set=1, length=8)
+    assert drawn.max() == held.max() == 65535
+    tokens["held_a"][50:] += 1
+    with pytest.raises(ValueError, match="held_a: got tokens 65535 to 65536, takes 0 to 65535"):
+        corpus.held_out_texts(tokens, per_set=1, length=8)
+    with pytest.raises(ValueError, match=r"held_a: got tokens .* to 65536, takes 0 to 65535"):
+        corpus.draw_batch(tokens, {"held_a": 1}, rng, count=20, length=8)
 
 
 def test_facts_and_passages_come_again():

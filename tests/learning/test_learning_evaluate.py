@@ -6,18 +6,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from learning_models import LAYERS, SHAPE, VOCABULARY, random_ids, token_sets, torch_model
+from learning_models import (
+    LAYERS,
+    SHAPE,
+    VOCABULARY,
+    random_ids,
+    random_inputs,
+    token_sets,
+    torch_model,
+)
 
 from msa_learning.attention.selection import Budget
 from msa_learning.corpus import needles
 from msa_learning.corpus.tokens import held_out_texts, save_tokens
-from msa_learning.evaluate import explorer_data, make_record, measure, needle_numpy, recall
+from msa_learning.evaluate import explorer_data, make_record, measure, needle_numpy
 from msa_learning.evaluate.block_scorers import Scorer, all_scorers, window_scores
 from msa_learning.evaluate.intervals import bootstrap
 from msa_learning.index.branch import new_branches
-from msa_learning.models.smollm2 import AttentionInput, SparseAttention, attend_dense
-from msa_ref import selection
-from msa_ref.dense import attention_weights
+from msa_learning.models.smollm2 import SparseAttention, attend_dense
 
 
 @pytest.fixture(scope="module")
@@ -28,36 +34,6 @@ def model():
 @pytest.fixture(scope="module")
 def branches():
     return new_branches(**SHAPE, seed=1).requires_grad_(False)
-
-
-def random_inputs(num_queries, num_keys, seed=0):
-    """Inputs of a layer with 2 sequences, 6 query heads and 2 KV heads of 8 channels."""
-    generator = torch.Generator().manual_seed(seed)
-    q = torch.randn(2, 6, num_queries, 8, generator=generator)
-    k, v = torch.randn(2, 2, 2, num_keys, 8, generator=generator)
-    return AttentionInput(0, None, q, k, v, None, None)
-
-
-@pytest.mark.parametrize(("num_queries", "num_keys"), [(37, 37), (5, 37), (300, 300)])
-def test_block_mass_and_recall_are_those_of_numpy(num_queries, num_keys):
-    inputs = random_inputs(num_queries, num_keys)
-    q, k = inputs.q.numpy(), inputs.k.numpy()
-    mass = recall.block_mass(inputs.q, inputs.k, block_size=8)
-    weights, _ = attention_weights(q, k)
-    right = selection.block_mass(weights, num_kv_heads=2, block_size=8)
-    assert mass.numpy() == pytest.approx(right, abs=1e-5)
-    sizes = {"top_k": 3, "block_size": 8, "num_keys": num_keys}
-    scores = np.random.default_rng(1).normal(size=right.shape)
-    chosen = selection.select_blocks(scores, **sizes)
-    ideal = selection.select_blocks(right, **sizes)
-    found = recall.measure(torch.from_numpy(chosen), mass, num_keys=num_keys, block_size=8)
-    late = np.arange(num_keys - num_queries, num_keys) >= 24
-    for got, share in (
-        (found.score, selection.score_recall(chosen, ideal, right)),
-        (found.block, selection.block_recall(chosen, ideal, right.shape[-1])),
-        (found.mass, selection.captured_mass(chosen, right)),
-    ):
-        assert got.numpy() == pytest.approx(share[:, :, late].mean(axis=(1, 2)), abs=1e-5)
 
 
 @pytest.mark.parametrize(("name", "numpy_name"), [("max", "max score"), ("bound", "min/max bound")])

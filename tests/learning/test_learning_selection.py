@@ -51,6 +51,74 @@ def test_nan_scores_are_refused():
         torch_selection.select_blocks(*tensors(lanes.index_q, lanes.index_k), block_size=5, top_k=2)
 
 
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_the_best_blocks_of_any_scores_are_those_of_the_reference(rule):
+    """Also of scores for more blocks than there are keys, as a padded score matrix has them."""
+    for seed, num_blocks in enumerate((5, 6)):
+        scores = np.random.default_rng(seed).integers(-2, 3, (3, 2, 11, num_blocks)).astype(float)
+        sizes = {"block_size": 5, "num_keys": 23}
+        want = selection.select_blocks(scores[..., :5], **sizes, **rule)
+        got = torch_selection.best_blocks(torch.from_numpy(scores), **sizes, **rule)
+        np.testing.assert_array_equal(got, want)
+
+
+def test_index_vectors_in_16_bits_are_scored_in_float32():
+    """Also within autocast, which would take the products in 16 bits."""
+    lanes = make_lanes()
+    index_q, index_k = (t.bfloat16() for t in tensors(lanes.index_q, lanes.index_k))
+    want = torch_selection.block_scores(index_q.float(), index_k.float(), block_size=5)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = torch_selection.block_scores(index_q, index_k, block_size=5)
+    assert got.dtype == torch.float32
+    assert torch.equal(got, want)
+
+
+def test_masks_and_ids_are_made_where_the_inputs_lie():
+    """Here on the CPU, while the default device is another."""
+    lanes = make_lanes()
+    q, k, v, index_q, index_k = tensors(*lanes)
+    with torch.device("meta"):
+        chosen = torch_selection.select_blocks(index_q, index_k, block_size=5, top_k=2)
+        out = torch_sparse.attention(q, k, v, chosen, block_size=5)
+    assert chosen.device == out.device == q.device
+
+
+def test_a_budget_counts_its_tokens():
+    assert torch_selection.Budget(block_size=128, top_k=8).tokens == 1024
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "part"),
+    [
+        ({"index_q": torch.zeros(3, 2, 24, 7)}, "index_q", "at most the 23 keys"),
+        ({"index_k": torch.zeros(3, 2, 23, 7)}, "index_k", "(3, 1, 23, 7)"),
+        ({"block_size": 0}, "block_size", "at least 1"),
+    ],
+)
+def test_index_vectors_that_do_not_fit_are_refused(changed, name, part):
+    fitting = {"index_q": torch.zeros(3, 2, 11, 7), "index_k": torch.zeros(3, 1, 23, 7)}
+    arguments = {"block_size": 5} | fitting | changed
+    with refused(ValueError, name, part):
+        torch_selection.block_scores(**arguments)
+    with refused(ValueError, name, part):
+        torch_selection.select_blocks(**arguments, top_k=2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "part"),
+    [
+        ({"top_k": 0}, "top_k", "at least 1"),
+        ({"top_k": 2, "local_blocks": -1}, "local_blocks", "at least 0"),
+        ({"top_k": 2, "init_blocks": 2}, "top_k", "init_blocks"),
+    ],
+)
+def test_a_budget_below_its_forced_blocks_is_refused(rule, name, part):
+    with refused(ValueError, name, part):
+        torch_selection.select_blocks(
+            torch.zeros(3, 2, 11, 7), torch.zeros(3, 1, 23, 7), block_size=5, **rule
+        )
+
+
 @pytest.mark.parametrize("num_keys", [11, 20, 23])
 def test_attention_is_that_of_the_reference(num_keys):
     lanes = make_lanes(num_keys=num_keys)

@@ -1,4 +1,4 @@
-"""Training: what learns and what stays, schedule and optimisers, the choice of every layer."""
+"""Training: what learns and what stays, the optimisers, the choice of every layer."""
 
 import dataclasses
 
@@ -19,7 +19,6 @@ from msa_learning.index.distilling_attention import (
 )
 from msa_learning.index.init_from_heads import init_from_heads
 from msa_learning.models.smollm2 import SparseAttention, attend_dense
-from msa_learning.train.schedule import schedule
 from msa_learning.train.training import new_optimizers, swap_costs
 
 SMALL = Budget(block_size=8, top_k=3)
@@ -177,19 +176,6 @@ def test_an_index_that_starts_from_the_model_is_ahead_and_learns(model):
     assert recalls["model"] > recalls["random"] + 0.05
     losses = [training.take_step()["kl"] for _ in range(40)]
     assert np.mean(losses[-6:]) < 0.9 * np.mean(losses[:6])
-
-
-def test_the_stages_and_rates_of_a_run():
-    stages, rates, lengths, block_sizes = zip(*(schedule(TINY, 200, step) for step in range(200)))
-    assert stages == ("warm-up",) * 180 + ("sparse",) * 20
-    assert rates[0] == pytest.approx(TINY.learning_rate / 20)
-    assert rates[30] == TINY.learning_rate
-    assert 0.6 * TINY.sparse_learning_rate < max(rates[180:]) <= TINY.sparse_learning_rate
-    assert rates[72] == TINY.learning_rate
-    assert 0 < rates[179] < rates[120] < rates[74] < TINY.learning_rate
-    assert 0 < rates[199] < 0.1 * TINY.sparse_learning_rate
-    assert lengths == TINY.lengths * 100
-    assert block_sizes == (None,) * 180 + TINY.block_sizes * 10
 
 
 def test_a_swap_costs_the_loss_that_it_adds_to_the_sparse_model(model):
