@@ -62,6 +62,15 @@ def test_the_best_blocks_of_any_scores_are_those_of_the_reference(rule):
         np.testing.assert_array_equal(got, want)
 
 
+def test_ties_among_many_blocks_go_to_the_lower_id():
+    """PyTorch's unstable sort keeps the order of ties in rows as short as those above."""
+    scores = np.random.default_rng(0).integers(-2, 3, (1, 2, 9, 500)).astype(float)
+    sizes = {"top_k": 120, "block_size": 5, "num_keys": 2500}
+    want = selection.select_blocks(scores, **sizes)
+    got = torch_selection.best_blocks(torch.from_numpy(scores), **sizes)
+    np.testing.assert_array_equal(got, want)
+
+
 def test_index_vectors_in_16_bits_are_scored_in_float32():
     """Also within autocast, which would take the products in 16 bits."""
     lanes = make_lanes()
