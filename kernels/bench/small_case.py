@@ -1,4 +1,4 @@
-"""Runs every kernel of prefill and decode once on a small case: what compute-sanitizer watches.
+"""Runs every kernel on a small case: what compute-sanitizer watches.
 
 PYTHONPATH=.:kernels compute-sanitizer --tool memcheck python3 kernels/bench/small_case.py
 """
@@ -6,7 +6,7 @@ PYTHONPATH=.:kernels compute-sanitizer --tool memcheck python3 kernels/bench/sma
 import torch
 
 from bench import decode, inputs
-from msa_kernels import geometry, msa_attention
+from msa_kernels import geometry, index_kl, msa_attention
 from msa_ref import M3
 
 NEW_TOKENS, CONTEXT = 70, 3 * 128 * 16 + 1  # neither a multiple of a tile or block
@@ -23,6 +23,10 @@ def main():
     for dtype in decode.INDEX_DTYPES.values():
         cache.index_pages = cache.index_pages.to(dtype)
         decode.decode(q, index_q, cache)
+    q, k, _, index_q, index_k = tensors = inputs.prefill_tensors(M3, NEW_TOKENS, NEW_TOKENS)
+    *_, selection = msa_attention(*tensors, M3.attention)
+    for blocks in (None, selection):
+        index_kl(index_q, index_k, q, k, blocks, block_size=M3.attention.block_size)
     torch.cuda.synchronize()
 
 

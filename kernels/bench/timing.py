@@ -17,6 +17,12 @@ def num_runs(ms):
     return max(FEWEST_RUNS, min(MOST_RUNS, runs - 1 + runs % 2))
 
 
+def step_ms(pairs):
+    """Median of one step, from times of graphs of STEPS: (flushes and steps, flushes alone)."""
+    long, short = (statistics.median(times) for times in zip(*pairs))
+    return (long - short) / STEPS
+
+
 class Clock:
     """Times steps on the current GPU, in milliseconds."""
 
@@ -52,9 +58,7 @@ class Clock:
         self.wake()
         runs = num_runs(_elapsed(both.replay))
         _elapsed(flushes.replay)
-        pairs = [(_elapsed(both.replay), _elapsed(flushes.replay)) for _ in range(runs)]
-        long, short = (statistics.median(times) for times in zip(*pairs))
-        return (long - short) / STEPS
+        return step_ms([(_elapsed(both.replay), _elapsed(flushes.replay)) for _ in range(runs)])
 
     def _run_once(self, step):
         # Twice: while the GPU is still busy with the second, the host queues the step's launches.

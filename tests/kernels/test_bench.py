@@ -11,8 +11,9 @@ import torch
 # The harness is no part of the package.
 sys.path.insert(0, str(Path(__file__).parents[2] / "kernels"))
 
-from bench import bounds, cases, correctness, dense, inputs, record, run, sampled, table, timing
-from msa_ref import M3, TOY, contracts, scoring, selection, sparse
+from bench import bounds, cases, correctness, inputs, record, report, run, table, timing
+from bench.decode import overlap
+from msa_ref import M3, contracts
 
 ROOT = Path(__file__).parents[2]
 CONFIG = M3.attention
@@ -193,67 +194,61 @@ def test_cases_are_those_of_the_plan():
     assert len({case.name for case in (*cases.PREFILLS, *cases.DECODES)}) == 17
 
 
+def test_a_step_in_a_graph_takes_what_its_flushes_do_not():
+    """Graphs of 20: medians of 62 ms with the step and of 22 ms without."""
+    assert timing.step_ms([(62.0, 22.0), (60.0, 30.0), (90.0, 21.0)]) == 2.0
+
+
 def test_long_steps_run_less_often():
     assert [timing.num_runs(ms) for ms in (0.01, 50, 100, 1000)] == [9, 5, 3, 3]
 
 
-def one_query(wrong=None):
-    """A query's MSA at TOY's sizes, checked as the benchmark does; `wrong` changes the result."""
-    rng = np.random.default_rng(0)
-    shapes = [(1, 8, 1, 16), (1, 2, 150, 16), (1, 2, 150, 16), (1, 2, 1, 16), (1, 1, 150, 16)]
-    q, k, v, index_q, index_k = (rng.standard_normal(shape) for shape in shapes)
-    truth = sparse.msa_attention(q, k, v, index_q, index_k, TOY)
-    result = {"out": truth.out[0, :, 0].copy(), "selection": truth.selection[0, :, 0].copy()}
-    if wrong:
-        wrong(result)
-    sampled.check_row(
-        lambda group, first, stop: (torch.tensor(k[0, group, first:stop]),
-                                    torch.tensor(v[0, group, first:stop])),
-        lambda first, stop: torch.tensor(index_k[0, 0, first:stop]),
-        torch.tensor(q[0, :, 0]), torch.tensor(index_q[0, :, 0]),
-        torch.tensor(result["out"]), torch.tensor(result["selection"]),
-        length=150, config=TOY, where="here",
-    )  # fmt: skip
+def case_of(tmp_path):
+    """A prefill's lines on the screen, and the record behind them."""
+    written = record.Record(tmp_path / "gpu.json", dict(HEADER))
+    return report.Case(written, "prefill", 1, 8192, 8192, "8K"), written
 
 
-def test_sampled_row_passes_when_right():
-    one_query()
+def test_a_row_is_recorded_in_milliseconds_with_the_bound_of_its_work(tmp_path, capsys):
+    """On an H100 of 700 TFLOP/s, 7e12 FLOPs take 10 ms at least."""
+    case, written = case_of(tmp_path)
+    case.add(40.0, (7e12, 1.0), impl="cudnn")
+    case.add(50.0, (7e12, 1.0), impl="flash")
+    case.add(20.0, (7e12, 1.0))
+    [*_, row] = written.finished()
+    assert (row["ms"], row["bound_ms"], row["ratio_to_dense"]) == (20.0, 10.0, 2.0)
+    line = capsys.readouterr().out.splitlines()[-1]
+    said = "M3 msa total bf16 20.000 ms 350 TFLOP/s 2.00x dense 50% of bound"
+    assert " ".join(line.split()) == said
 
 
-def test_sampled_row_fails_when_the_output_is_wrong():
-    with pytest.raises(AssertionError, match="here: error"):
-        one_query(lambda result: result["out"].__setitem__((3, 5), 1.0))
+def test_a_piece_is_held_against_the_bound_of_the_queries_that_passed_it(tmp_path):
+    case, written = case_of(tmp_path)
+    case.add_prefill(1.0, "combine", "corr")
+    case.add_prefill(1.0, "combine", "rand", num_queries=4096)
+    whole, half = (row["bound_ms"] for row in written.finished())
+    assert half == pytest.approx(whole / 2, rel=1e-3)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_poison_fails(bad):
-    with pytest.raises(AssertionError, match="error"):
-        dense.check_close("x", torch.full((2, 4), bad), torch.ones(2, 4, dtype=torch.float64))
+def test_what_cannot_run_is_said_and_gets_no_row(tmp_path, capsys):
+    case, written = case_of(tmp_path)
+    with case.attempt("M3", "cudnn"):
+        raise RuntimeError("no such engine")
+    assert written.rows == {}
+    assert "M3  cudnn: no row: no such engine" in capsys.readouterr().out
 
 
-def test_sampled_selection_fails_when_a_better_block_is_left_out():
-    rng = np.random.default_rng(1)
-    index_q, index_k = rng.standard_normal((1, 2, 1, 16)), rng.standard_normal((1, 1, 150, 16))
-    scores = scoring.block_scores(index_q, index_k, block_size=16)
-    ids = selection.select_blocks(scores, top_k=4, block_size=16, num_keys=150)[0, :, 0]
-    judge = {"own": 9, "top_k": 4, "where": "here"}
-    sampled.check_ids(ids, scores[0, :, 0], **judge)
-    worst = np.argsort(scores[0, 0, 0, :9])[:3]
-    ids[0] = [*sorted(worst), 9]
-    with pytest.raises(AssertionError, match="left out"):
-        sampled.check_ids(ids, scores[0, :, 0], **judge)
-    ids[0] = [0, 1, 2, 3]
-    with pytest.raises(AssertionError, match="local block"):
-        sampled.check_ids(ids, scores[0, :, 0], **judge)
-    ids[0] = [0, 0, 2, 9]
-    with pytest.raises(AssertionError, match="ascending"):
-        sampled.check_ids(ids, scores[0, :, 0], **judge)
-
-
-def test_exact_row_is_softmax_attention():
-    k, v = torch.eye(4)[None], torch.arange(16.0).view(1, 4, 4)
-    even = dense.exact_row(torch.zeros(1, 2, 4), k, v)
-    torch.testing.assert_close(even, v.double().mean(1, keepdim=True).expand(1, 2, 4))
+def test_overlap_of_two_selections():
+    """Of the ids 0, 1, 4 and 0, 2, 4 two are equal, one of them the local block."""
+    wide_ids = torch.tensor([0, 2, 4, -1]).view(1, 1, 1, 4)
+    ids = torch.tensor([0, 1, 4, -1]).view(1, 1, 1, 4)
+    out = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2)
+    found = overlap((out + 0.5, None, ids), (out, None, wide_ids))
+    assert found == {
+        "equal_ids": 0.6667,
+        "equal_ids_without_own": 0.5,
+        "relative_rms_error_of_output": 0.1414,
+    }
 
 
 def test_a_red_check_is_told_and_one_out_of_time_is_stopped(monkeypatch):

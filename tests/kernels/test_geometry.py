@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 
 from msa_kernels import geometry, launch
 from msa_ref import M3
@@ -77,3 +78,18 @@ def test_the_interpreter_is_recognised_as_triton_does(monkeypatch, value, interp
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.INTERPRETED is interpreted
+
+
+def test_float32_products_are_exact():
+    assert launch.precision(torch.float32) == "ieee"
+    assert launch.precision(torch.bfloat16) == "tf32"
+
+
+def test_launch_options_are_fresh_and_fit_the_gpu(monkeypatch):
+    """A program has less shared memory before sm_90, and float32 tiles need twice as much."""
+    for capability, dtype, stages in (
+        ((9, 0), torch.bfloat16, 3), ((8, 0), torch.bfloat16, 2), ((8, 0), torch.float32, 1),
+    ):  # fmt: skip
+        monkeypatch.setattr(launch, "capability", lambda found=capability: found)
+        options = launch.options("prefill_query_major", dtype)
+        assert options.pop("num_stages") == stages

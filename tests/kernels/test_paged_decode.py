@@ -216,7 +216,15 @@ def test_pages_of_other_strides_are_read_and_written(device):
     assert all(torch.equal(a, b) for a, b in zip(got, want))
 
 
-def test_numbers_beyond_fp8_are_stored_as_its_largest():
+def test_numbers_beyond_fp8_are_stored_as_its_largest(monkeypatch):
+    cast = torch.Tensor.to
+
+    def checked(tensor, dtype):
+        """Some versions of torch clamp here, others make NaN of what lies beyond."""
+        assert dtype != torch.float8_e4m3fn or tensor.abs().max() <= 448
+        return cast(tensor, dtype)
+
+    monkeypatch.setattr(torch.Tensor, "to", checked)
     numbers = torch.tensor([1000.0, -1000.0, 448.0, 3.3, float("inf")])
     stored = as_stored(numbers, torch.float8_e4m3fn).float()
     assert stored.tolist() == [448.0, -448.0, 448.0, 3.25, 448.0]

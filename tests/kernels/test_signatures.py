@@ -73,6 +73,18 @@ def test_only_launched_functions_end_in_kernel_and_no_two_share_a_name():
     assert len(LAUNCHED) == 15
 
 
+def test_every_product_has_the_precision_of_its_launch():
+    """The default of tl.dot is TF32, which the interpreter does not round to."""
+    products = [
+        (ids(one), ast.unparse(call))
+        for one in JIT
+        for call in ast.walk(one[1])
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "tl.dot"
+    ]
+    assert len(products) >= len(LAUNCHED)
+    assert [one for one in products if not one[1].endswith("input_precision=PRECISION)")] == []
+
+
 @pytest.mark.parametrize("one", HOST, ids=ids)
 def test_host_functions_have_types(one):
     _, node = one
