@@ -28,7 +28,7 @@ CORE = [
     *("core/test_bad_input", "core/test_bad_state"),
 ]
 COST = ["core/test_cost", "core/test_cost_systems"]
-TRAIN = ["learning/test_learning_train", "learning/test_learning_run"]
+TRAIN = ["learning/test_learning_steps", "learning/test_learning_train"]
 # Every module's file, and the test files that are to notice a fault in it.
 MODULES = {
     "dense": ("msa_ref/dense.py", CORE),

@@ -101,16 +101,6 @@ def test_a_checkpoint_of_another_run_is_refused(model, tmp_path):
         run.run(new_training(model, steps=9), tmp_path)
 
 
-def test_a_checkpoint_without_anchored_branches_is_refused(model, tmp_path):
-    """As runs left them before there were any."""
-    training = new_training(model, steps=4)
-    old = {name: value for name, value in training.state().items() if name != "anchored"}
-    path = checkpoints.save(tmp_path, 2, old | {"step": 2})
-    with pytest.raises(ValueError, match=r"step_000002\.pt: got one of another version; train"):
-        training.resume(path)
-    assert training.step == 0
-
-
 def test_half_a_checkpoint_is_never_picked_up(tmp_path, monkeypatch):
     checkpoints.save(tmp_path, 2, {"config": {"seed": 0}})
 

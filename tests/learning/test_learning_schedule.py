@@ -29,10 +29,16 @@ def test_the_rate_rises_stays_and_falls_in_straight_lines():
         assert rates[41:] == pytest.approx([n / 60 for n in range(59, 0, -1)])
 
 
-def test_short_stages_rise_and_fall_too():
-    """One step is a stage of its own: the ramp's first step, and no division by zero."""
+def test_a_stage_of_one_step_takes_the_first_of_the_ramp():
     config = Config(warm_up_share=0.5, learning_rate=1.0, sparse_learning_rate=1.0)
     assert [schedule(config, 2, step).rate for step in range(2)] == pytest.approx([1 / 20] * 2)
+
+
+@pytest.mark.parametrize("warm_up_share", [0.0, 0.5, 1.0])
+def test_behind_the_last_step_nothing_is_learned(warm_up_share):
+    """A stage without steps divides by no zero: a run asks for its stage when it ends."""
+    end = schedule(Config(warm_up_share=warm_up_share), 4, 4)
+    assert (end.stage, end.rate) == ("sparse", 0)
 
 
 def test_shares_of_a_step_are_rounded():

@@ -145,6 +145,16 @@ def test_a_checkpoint_holds_the_whole_state(model, tmp_path, judged):
     }
 
 
+def test_a_checkpoint_without_anchored_branches_is_refused(model, tmp_path):
+    """As runs left them before there were any."""
+    training = new_training(model, steps=4)
+    old = {name: value for name, value in training.state().items() if name != "anchored"}
+    path = module.checkpoints.save(tmp_path, 2, old | {"step": 2})
+    with pytest.raises(ValueError, match=r"step_000002\.pt: got one of another version; train"):
+        training.resume(path)
+    assert training.step == 0
+
+
 def test_a_training_starts_at_nothing_with_an_id_of_its_own(model):
     one, other = (new_training(model, steps=2) for _ in range(2))
     assert (one.step, one.seconds, one.trained_tokens, one.costs) == (0, 0.0, 0, [])
