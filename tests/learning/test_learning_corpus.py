@@ -5,7 +5,6 @@ import json
 import platform
 import re
 import sys
-from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -104,35 +103,43 @@ def test_sets_are_documents_with_an_end_of_text_behind_each(monkeypatch):
     assert drawn == [np.random.default_rng([7, n]).integers(1000) for n in (0, 1)]
 
 
-def test_the_command_writes_the_sets_and_tells_their_lengths(monkeypatch, tmp_path, capsys):
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """The command with two small sets instead of the real ones, and its folder."""
     tokens = {"train_a": np.zeros(1200, np.uint16), "held_a": np.ones(3, np.uint16)}
     monkeypatch.setattr(corpus, "SmolLM2", lambda: "model")
-    monkeypatch.setattr(corpus, "make_tokens", lambda model: tokens if model == "model" else {})
+    monkeypatch.setattr(corpus, "make_tokens", {"model": tokens}.get)
     folder = tmp_path / "new" / "tokens"
     monkeypatch.setattr(sys, "argv", ["tokens", "--out", str(folder)])
+    return corpus.main, folder
+
+
+def test_the_command_writes_the_sets_and_tells_their_lengths(command, capsys):
+    main, folder = command
     for _ in range(2):  # the second time over the first
-        corpus.main()
+        main()
         assert capsys.readouterr().out == "held_a: 3 tokens\ntrain_a: 1,200 tokens\n"
-    stored, manifest = corpus.load_tokens(folder)
-    assert {name: row.tolist() for name, row in stored.items()} == {
-        name: row.tolist() for name, row in tokens.items()
-    }
-    assert list(manifest["sets"]) == ["held_a", "train_a"]
-    assert (folder / "manifest.json").read_text().startswith('{\n "sources": {\n  "code":')
-    # The sources are those of the shipped index, whatever Python they come from.
+    tokens, manifest = corpus.load_tokens(folder)
+    assert list(tokens) == list(manifest["sets"]) == ["held_a", "train_a"]
+    assert tokens["held_a"].tolist() == [1, 1, 1]
+    assert tokens["train_a"].tolist() == [0] * 1200
+
+
+def test_the_manifest_names_the_sources_of_the_shipped_index(command):
+    """But for the version of Python and the names of the modules, which may be others."""
+    main, folder = command
+    main()
+    _, manifest = corpus.load_tokens(folder)
+    assert set(manifest) == {"sources", "tokenizer", "command", "sets"}
     shipped = load_record("learning")["header"]["tokens"]
     assert manifest["tokenizer"] == shipped["tokenizer"]
+    sources, running = manifest["sources"], f"Python {platform.python_version()}"
     for name in ("code", "topics", "prose"):
-        told = re.sub(
-            r"Python [\d.]+", f"Python {platform.python_version()}", shipped["sources"][name]
-        )
-        assert manifest["sources"][name] == told
-    drills = re.fullmatch(r"(.*) \((.*)\)", manifest["sources"]["drills"])
-    assert shipped["sources"]["drills"].startswith(drills[1])
-    module = re.fullmatch(r"python -m (.*) --out DIR", manifest["command"])
-    assert find_spec(f"msa_learning.{drills[2]}").name == recall_tasks.__name__
-    assert find_spec(module[1]).name == corpus.__name__
-    assert set(manifest) == {"sources", "tokenizer", "command", "sets"}
+        assert sources[name] == re.sub(r"Python [\d.]+", running, shipped["sources"][name])
+    text, module = re.fullmatch(r"(.*) \((.*)\)", sources["drills"]).groups()
+    assert shipped["sources"]["drills"].startswith(text)
+    assert f"msa_learning.{module}" == recall_tasks.__name__
+    assert manifest["command"] == f"python -m {corpus.__name__} --out DIR"
 
 
 def test_the_sources_are_the_modules_of_the_library_in_order(monkeypatch, tmp_path):
