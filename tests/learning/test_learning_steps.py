@@ -78,14 +78,25 @@ def test_a_step_is_a_line_of_the_log(model, monkeypatch):
     assert (training.step, training.seconds, training.trained_tokens) == (19, 0.5, 256)
 
 
-def test_the_kl_of_a_step_is_the_mean_over_the_layers_of_the_free_index(model):
-    training, alone = (new_training(model, steps=20) for _ in range(2))
-    ids = torch.from_numpy(training.draw(np.random.default_rng([0, 0]), 64))
-    attend = module.DenseDistillation(alone.branches)
-    with torch.no_grad():
-        model(ids, attend)
-    assert len(attend.losses) == LAYERS
-    assert training.take_step()["kl"] == pytest.approx(sum(attend.losses).item() / LAYERS)
+def test_a_warm_up_step_learns_from_all_tokens_and_a_sparse_one_from_its_budget(model):
+    """The KL of a step is the mean over the layers; in the warm-up that of the free index."""
+    found = []
+    for share in (1.0, 0.0):
+        config = dataclasses.replace(TINY, warm_up_share=share)
+        training, alone = (new_training(model, steps=20, config=config) for _ in range(2))
+        line = training.take_step()
+        if line["stage"] == "warm-up":
+            attend = module.DenseDistillation(alone.branches)
+        else:
+            budget = Budget(line["block_size"], line["top_k"])
+            assert budget.tokens < line["length"]
+            attend = module.SparseDistillation(alone.branches, budget)
+        with torch.no_grad():
+            model(torch.from_numpy(alone.draw(np.random.default_rng([0, 0]), 64)), attend)
+        assert len(attend.losses) == LAYERS
+        assert line["kl"] == pytest.approx(sum(attend.losses).item() / LAYERS)
+        found.append(line["kl"])
+    assert found[0] != pytest.approx(found[1], rel=0.01)
 
 
 def test_sparse_steps_draw_their_budget(model):
@@ -113,7 +124,7 @@ def test_recall_is_measured_on_held_out_text(model):
 
 def test_costs_are_stored_to_a_millionth_and_choosing_takes_time(model, monkeypatch):
     costs = [-0.00050049, -0.00050051, 0.12345678]
-    monkeypatch.setattr(module, "swap_costs", lambda *_: costs)
+    monkeypatch.setattr(module, "swap_costs", lambda asked, *_: costs if asked is model else [])
     training = new_training(model, steps=2)
     monkeypatch.setattr(module.time, "perf_counter", iter((1.0, 3.0)).__next__)
     training.seconds = 5.0
