@@ -13,6 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
+from msa_kernels import launch
 from msa_kernels.arguments import BlockScores, Lengths
 
 if TYPE_CHECKING:
@@ -121,7 +122,10 @@ def select_blocks(
         selection = torch.empty(shape, device=given.scores.device, dtype=torch.int32)
     num_rows = batch * num_kv_heads * num_queries
     if rows is None:
-        rows = 4 if num_rows >= 4096 and given.num_maxima <= 1024 else 1
+        is_long = num_rows >= 4096 and given.num_maxima <= 1024
+        rows = 4 if is_long else 1
+        if launch.INTERPRETED:  # a program takes as long, however many rows it has
+            rows = min(32, triton.next_power_of_2(num_rows))
     select_blocks_kernel[(triton.cdiv(num_rows, rows),)](
         given, lengths, selection,
         num_queries, num_kv_heads, num_rows, config.init_blocks, config.local_blocks,
