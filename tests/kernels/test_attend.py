@@ -46,10 +46,10 @@ def test_block_major(dtype, device, poisoned, monkeypatch, kind, name):
     assert_right(outputs.out, outputs.lse, want, dtype)
 
 
-@pytest.mark.parametrize("tile", [None, 1, 4])
+@pytest.mark.parametrize("tile", [None, 1, 16])
 @pytest.mark.parametrize("kind", ["rand", "corr", "sink"])
 def test_query_major(dtype, device, poisoned, kind, tile):
-    """With a tile of one query: the plain query-major order."""
+    """A tile of one query is the plain query-major order; 16 queries are the most of a tile."""
     config = CONFIGS["three heads a group"]
     lanes, ids, lengths = make_case(config, kind, dtype, device)
     outputs = new_outputs(lanes.q)

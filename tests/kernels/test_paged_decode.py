@@ -202,16 +202,17 @@ def test_pages_join_no_graph(device):
 
 def test_pages_of_other_strides_are_read_and_written(device):
     """Keys and values in one buffer, token-major pages, a slice of a wider table."""
-    lanes = make_lanes(ODD, batch=2, num_queries=1, num_keys=50, dtype=torch.float32, device=device)
-    caches = [make_cache(ODD, torch.float32, device, batch=2, num_pages=8, max_pages=4)
+    lanes = make_lanes(ODD, batch=2, num_queries=1, num_keys=80, dtype=torch.float32, device=device)
+    caches = [make_cache(ODD, torch.float32, device, batch=2, num_pages=12, max_pages=5)
               for _ in range(2)]  # fmt: skip
     other = caches[1]
-    both = torch.zeros(8, 2, 16, 2, 32, device=device).transpose(2, 3)
+    both = torch.zeros(12, 2, 16, 2, 32, device=device).transpose(2, 3)
     other.k_pages, other.v_pages = both[:, 0], both[:, 1]
-    other.index_pages = torch.zeros(8, 3, 16, 64, device=device)[:, 1]
-    other.block_table = torch.full((2, 9), -1, dtype=torch.int32, device=device)[:, 2:6]
+    other.index_pages = torch.zeros(12, 3, 16, 64, device=device)[:, 1]
+    wider = torch.zeros(2, 9, dtype=torch.int32, device=device)
+    other.block_table = wider[:, 2:7].fill_(-1)
     for cache in caches:
-        append(cache, lanes, 0, 50, [50, 33])
+        append(cache, lanes, 0, 80, [80, 75])
     want, got = (decode(lanes.q, lanes.index_q, cache) for cache in caches)
     assert all(torch.equal(a, b) for a, b in zip(got, want))
 

@@ -89,7 +89,7 @@ def test_nan_and_minus_infinity_are_never_chosen_unless_forced(device, poisoned)
 
 def test_minus_zero_ties_with_zero_and_infinities_rank(device, poisoned):
     scores = np.full((1, 1, 1, 20), -3.0)
-    scores[..., [3, 7, 11, 15]] = [0.0, -0.0, np.finfo(np.float32).max, -0.0]
+    scores[..., [3, 7, 11, 15]] = [-0.0, 0.0, np.finfo(np.float32).max, 0.0]
     got, want = choose(scores, config_of(4), 20 * BLOCK, device)
     np.testing.assert_array_equal(got, want)
     assert got.ravel().tolist() == [3, 7, 11, 19]
