@@ -87,6 +87,8 @@ def test_pages(device, dim):
         index_dtype=torch.float16, device=device,
     )  # fmt: skip
     cache.append(lanes.k, lanes.v, lanes.index_k)
+    # The farthest page is the last of one sequence and the first of another.
+    cache.block_table[1:] = ints([[2, 5], [5, 4]], device)
     queries = lanes.q[:, :, -1:], lanes.index_q[:, :, -1:]
     want = decode(*queries, cache)
     cache.k_pages, cache.v_pages = spread(cache.k_pages, dim), spread(cache.v_pages, dim)

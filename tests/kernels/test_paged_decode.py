@@ -201,13 +201,14 @@ def test_pages_join_no_graph(device):
 
 
 def test_pages_of_other_strides_are_read_and_written(device):
-    """Keys and values in one buffer, token-major pages, a slice of a wider table."""
+    """Keys token by token, values head by head, padded, a slice of a wider table."""
     lanes = make_lanes(ODD, batch=2, num_queries=1, num_keys=80, dtype=torch.float32, device=device)
     caches = [make_cache(ODD, torch.float32, device, batch=2, num_pages=12, max_pages=5)
               for _ in range(2)]  # fmt: skip
     other = caches[1]
-    both = torch.zeros(12, 2, 16, 2, 32, device=device).transpose(2, 3)
-    other.k_pages, other.v_pages = both[:, 0], both[:, 1]
+    other.k_pages = torch.zeros(12, 16, 3, 32, device=device).transpose(1, 2)[:, :2]
+    other.v_pages = torch.zeros(2, 12, 16, 40, device=device).transpose(0, 1)[..., :32]
+    assert not set(other.k_pages.stride()[:3]) & set(other.v_pages.stride()[:3])
     other.index_pages = torch.zeros(12, 3, 16, 64, device=device)[:, 1]
     wider = torch.zeros(2, 9, dtype=torch.int32, device=device)
     other.block_table = wider[:, 2:7].fill_(-1)
