@@ -6,10 +6,11 @@ PYTHONPATH=.:kernels compute-sanitizer --tool memcheck python3 kernels/bench/sma
 import torch
 
 from bench import decode, inputs
-from msa_kernels import geometry, index_kl, msa_attention
-from msa_ref import M3
+from msa_kernels import geometry, index_kl, msa_attention, select
+from msa_ref import M3, MSAConfig
 
 NEW_TOKENS, CONTEXT = 70, 3 * 128 * 16 + 1  # neither a multiple of a tile or block
+SMALL = MSAConfig(9, 3, 64, 64, 16, 4)  # the heads of SmolLM2, whose index is trained
 
 
 def main():
@@ -23,10 +24,9 @@ def main():
     for dtype in decode.INDEX_DTYPES.values():
         cache.index_pages = cache.index_pages.to(dtype)
         decode.decode(q, index_q, cache)
-    q, k, _, index_q, index_k = tensors = inputs.prefill_tensors(M3, NEW_TOKENS, NEW_TOKENS)
-    *_, selection = msa_attention(*tensors, M3.attention)
-    for blocks in (None, selection):
-        index_kl(index_q, index_k, q, k, blocks, block_size=M3.attention.block_size)
+    q, k, index_q, index_k = (inputs.normal(1, heads, NEW_TOKENS, 64) for heads in (9, 3, 3, 1))
+    for blocks in (None, select(index_q, index_k, SMALL)):
+        index_kl(index_q, index_k, q, k, blocks, block_size=SMALL.block_size)
     torch.cuda.synchronize()
 
 

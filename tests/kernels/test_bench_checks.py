@@ -111,16 +111,16 @@ def test_an_injected_selection_is_not_judged():
         sampled.check_prefill(tensors, torch.from_numpy(out), ids, TOY)
 
 
-def test_a_wrong_sequence_of_a_sparse_decode_step_fails():
+def test_a_wrong_sequence_of_a_sparse_decode_step_fails(device):
     """The last sequence is looked at: its pages lie behind the first one's, in reverse."""
     (q, k, v, index_q, index_k), out, ids = lanes(1, 150)
     cache = PagedCache(
         TOY, num_pages=20, batch=2, max_pages=10, dtype=torch.float32, index_dtype=torch.float32,
-        device="cpu",
+        device=device,
     )  # fmt: skip
     cache.block_table[:] = torch.arange(19, -1, -1, dtype=torch.int32).view(2, 10)
-    cache.append(*(x.expand(2, -1, -1, -1) for x in (k, v, index_k)))
-    q, index_q, out, ids = (x.repeat(2, 1, 1, 1) for x in (q, index_q, out, ids))
+    cache.append(*(x.to(device).expand(2, -1, -1, -1) for x in (k, v, index_k)))
+    q, index_q, out, ids = (x.to(device).repeat(2, 1, 1, 1) for x in (q, index_q, out, ids))
     sampled.check_decode(cache, q, index_q, out, ids)
     for spoilt, message in ((out, "error"), (ids, "takes")):
         kept = spoilt[-1].clone()
