@@ -1,5 +1,6 @@
 """Training runs and their files: resuming after a kill, checkpoints, logs, locks, snapshots."""
 
+import dataclasses
 import json
 import os
 
@@ -85,6 +86,19 @@ def test_a_run_by_minutes_goes_on_with_the_steps_it_planned(model, tmp_path):
     assert checkpoints.planned_steps(tmp_path) is None
     run.run(new_training(model, steps=3), tmp_path)
     assert checkpoints.planned_steps(tmp_path) == 3
+
+
+def test_recall_and_checkpoints_come_at_their_own_pace(model, tmp_path, monkeypatch):
+    """And both at the end; the layers are judged once, after the warm-up."""
+    config = dataclasses.replace(TINY, recall_every=3, save_every=2, warm_up_share=0.6)
+    saved, judged = [], []
+    monkeypatch.setattr(run.checkpoints, "save", lambda out, step, state: saved.append(step))
+    monkeypatch.setattr(Training, "choose_per_layer", lambda self: judged.append(self.step))
+    run.run(new_training(model, steps=5, config=config), tmp_path)
+    _, recalls = read_log(tmp_path / run.LOG)
+    assert [line["step"] for line in recalls] == [0, 3, 5]
+    assert saved == [2, 4, 5]
+    assert judged == [3]
 
 
 def test_another_seed_is_another_run(model, tmp_path):
