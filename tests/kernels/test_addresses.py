@@ -81,16 +81,20 @@ def test_index_kl(device, dim):
 
 @pytest.mark.parametrize("dim", [0, 1, 2], ids=["page", "head", "token"])
 def test_pages(device, dim):
-    lanes = lanes_of(device)
+    lanes = make_lanes(
+        CONFIG, batch=3, num_queries=3, num_keys=40, dtype=torch.float16, device=device
+    )
     cache = PagedCache(
-        CONFIG, num_pages=6, batch=3, max_pages=2, dtype=torch.float16,
+        CONFIG, num_pages=9, batch=3, max_pages=3, dtype=torch.float16,
         index_dtype=torch.float16, device=device,
     )  # fmt: skip
     cache.append(lanes.k, lanes.v, lanes.index_k)
-    # The farthest page is the last of one sequence and the first of another.
-    cache.block_table[1:] = ints([[2, 5], [5, 4]], device)
-    queries = lanes.q[:, :, -1:], lanes.index_q[:, :, -1:]
+    # The farthest page scores best: as the second block of one sequence, the first of another.
+    cache.block_table[1:] = ints([[3, 8, 5], [8, 7, 6]], device)
+    cache.index_pages[8] = 9.0
+    queries = lanes.q[:, :, -1:], lanes.index_q[:, :, -1:].abs()
     want = decode(*queries, cache)
+    assert want[2][1:, 0, 0].tolist() == [[1, 2], [0, 2]]
     cache.k_pages, cache.v_pages = spread(cache.k_pages, dim), spread(cache.v_pages, dim)
     if dim == 0:
         cache.index_pages = spread(cache.index_pages, 0)
