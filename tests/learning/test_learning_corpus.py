@@ -67,7 +67,7 @@ class Letters:
         self.tokenizer.encode_batch = self.encode_batch
 
     def encode_batch(self, texts, add_special_tokens=True):
-        assert not add_special_tokens
+        assert add_special_tokens is False
         return [SimpleNamespace(ids=encode(text).tolist()) for text in texts]
 
 
@@ -220,6 +220,7 @@ def test_held_out_texts_are_spread_over_their_sets():
     assert names == ["held_a"] * 3 + ["held_b"] * 3
     assert rows[:, 0].tolist() == [1000, 1030, 1060, 0, 230, 460]
     assert rows[5, -1] == 499
+    assert rows.dtype == np.int64
 
 
 def test_bad_texts_are_refused():
@@ -250,8 +251,11 @@ def test_tokens_that_do_not_fit_16_bits_are_refused_where_they_are_drawn():
     tokens["held_a"][50:] += 1
     with pytest.raises(ValueError, match="held_a: got tokens 65535 to 65536, takes 0 to 65535"):
         corpus.held_out_texts(tokens, per_set=1, length=8)
-    with pytest.raises(ValueError, match=r"held_a: got tokens .* to 65536, takes 0 to 65535"):
-        corpus.draw_batch(tokens, {"held_a": 1}, rng, count=20, length=8)
+    for bad in (slice(50, None), 0):
+        tokens["held_a"][:] = 65535
+        tokens["held_a"][bad] = 65536
+        with pytest.raises(ValueError, match=r"held_a: got tokens .* to 65536, takes 0 to 65535"):
+            corpus.draw_batch(tokens, {"held_a": 1}, rng, count=20, length=8)
 
 
 def test_facts_and_passages_come_again():
@@ -285,5 +289,7 @@ def test_recall_tasks_are_no_needles():
     assert not any(city in facts for city in CITIES)
 
 
-def test_the_manifest_is_plain_json(folder):
-    assert set(json.loads((folder / "manifest.json").read_text())) == {"tokenizer", "sets"}
+def test_the_manifest_is_json_with_a_line_for_every_entry(folder):
+    text = (folder / "manifest.json").read_text()
+    assert set(json.loads(text)) == {"tokenizer", "sets"}
+    assert text.startswith('{\n "tokenizer": "none",\n "sets": {\n')
