@@ -5,7 +5,7 @@
     python tests/mutation.py learning/recall     # one of msa_learning
 
 Works on copies in build/mutation, prints a table and every fault that no test found, and exits with
-1 if fewer than 90 % were found. The last full run is written down in docs/mutation.md.
+1 if fewer than 90 % were found. The last runs are written down in docs/mutation.md.
 """
 
 import argparse
