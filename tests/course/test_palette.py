@@ -120,10 +120,14 @@ def sample():
     return pixels
 
 
-@pytest.mark.parametrize("before", ["dark_background", "seaborn-v0_8", "ggplot", "classic"])
-def test_the_readers_style_leaves_no_trace(before):
+@pytest.fixture(scope="module")
+def plain():
     palette.use_style()
-    plain = sample()
+    return sample()
+
+
+@pytest.mark.parametrize("before", ["dark_background", "seaborn-v0_8", "ggplot", "classic"])
+def test_the_readers_style_leaves_no_trace(before, plain):
     try:
         plt.style.use(before)
         assert not np.array_equal(sample(), plain)
