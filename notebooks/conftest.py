@@ -1,9 +1,9 @@
 """Under `pytest --nbval` lessons run as readers run them: anywhere, and every cell once more.
 
-Each code cell runs twice in a row; both runs must end without an error and print what is stored.
-Between them the lessons' random generators, NumPy's `rng` and PyTorch's `generator`, are put back:
-that a second run draws other numbers is no fault of a cell. Lessons do not rely on the working
-directory, which is not theirs here.
+Each code cell of a lesson runs twice in a row; both runs must end without an error and print what
+is stored. Between them the lessons' random generators, NumPy's `rng` and PyTorch's `generator`, are
+put back: that a second run draws other numbers is no fault of a cell. Lessons do not rely on the
+working directory, which is not theirs here.
 """
 
 import pytest
@@ -48,8 +48,13 @@ def pytest_collection_modifyitems(items):
     items[:] = [
         run
         for item in items
-        for run in ([item, CellAgain.of(item)] if isinstance(item, IPyNbCell) else [item])
+        for run in ([item, CellAgain.of(item)] if _is_of_a_lesson(item) else [item])
     ]
+
+
+def _is_of_a_lesson(item):
+    """Solutions are read, and run once; a reader goes back and forth in a lesson."""
+    return isinstance(item, IPyNbCell) and item.path.parent.name != "solutions"
 
 
 @pytest.hookimpl(trylast=True)  # after the kernel has started
