@@ -20,6 +20,9 @@ WORKERS ?= 2
 EXTRAS ?= lab
 NBVAL := @tests/nbval.args notebooks -n $(WORKERS) --dist loadscope
 
+# Modules imported without stored bytecode would be compiled anew in every process.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Two workers with one thread each are faster on two cores than two with two.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -49,17 +52,14 @@ lessons: $(VENV)/.gpu
 test:
 	$(call phase,set-up,$(MAKE) --no-print-directory $(VENV)/.test)
 	$(call phase,check,$(MAKE) --no-print-directory check)
-	@$(MAKE) --no-print-directory suite
-	$(call phase,browser,$(PYTEST) tests/browser -q)
-	@echo "== gates"
-	@$(TEST_ENV) $(PYTEST) tests/notebooks -n $(WORKERS)
+	@$(MAKE) --no-print-directory suite MORE="tests/notebooks tests/browser"
 
-# Whatever depends on the versions of other packages.
+# Whatever depends on the versions of other packages. The explorers' browser often waits, so it and the
+# gates of the lessons share the workers of the kernels.
 suite: $(VENV)/.test
 	$(call phase,core with its shapes checked,$(TEST_ENV) $(PYTEST) --shapes tests/core -n $(WORKERS) -q)
-	$(call phase,core without,$(TEST_ENV) $(PYTEST) -m without_shapes tests/core -n $(WORKERS) -q)
-	$(call phase,family course learning,$(TEST_ENV) $(PYTEST) tests/family tests/course tests/learning -n $(WORKERS) -q)
-	$(call phase,kernels,$(TEST_ENV) $(PYTEST) tests/kernels -n $(WORKERS) -q)
+	$(call phase,all without kernels,$(TEST_ENV) $(PYTEST) -m without_shapes tests/core tests/family tests/course tests/learning -n $(WORKERS) -q)
+	$(call phase,kernels $(MORE),$(TEST_ENV) $(PYTEST) $(MORE) tests/kernels -n $(WORKERS) --dist loadgroup -q)
 	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
 
 oldest: | build

@@ -1,6 +1,10 @@
 """Settings shared by every test: the same examples each run, and shapes checked if asked for."""
 
+from pathlib import Path
+
 from hypothesis import settings
+
+CORE = Path(__file__).parent / "core"
 
 # Derandomised: a red run can be repeated by whoever sees it. No deadline: machines are shared.
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
@@ -18,7 +22,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line(
         "markers",
-        "without_shapes: passes types that are forbidden, or is slow and calls nothing new",
+        "without_shapes: outside core, or passes types that are forbidden, or calls nothing new",
     )
     if config.getoption("--shapes"):
         import shape_hook
@@ -27,6 +31,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if not item.path.is_relative_to(CORE):
+            item.add_marker("without_shapes")
     if config.getoption("--shapes"):
         left_out = [item for item in items if item.get_closest_marker("without_shapes")]
         config.hook.pytest_deselected(items=left_out)

@@ -8,6 +8,7 @@ at SmolLM2's, and each launch is recorded instead of made: so what is compiled i
 down to strides and options.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -33,6 +34,7 @@ TARGETS = (80, 90, 100)
 # Dynamic shared memory one program may have: 227 KiB from sm_90 on, 163 KiB on sm_80.
 SHARED_LIMIT = {80: 166912, 90: 232448, 100: 232448}
 PAGE = Path(__file__).parents[2] / "docs" / "kernels_compiled.md"
+PACKAGE = Path(__file__).parents[1] / "msa_kernels"
 
 
 class Launch(NamedTuple):
@@ -214,6 +216,15 @@ def compile_all(targets=TARGETS):
     return [compile_launch(one, target) for target in targets for one in shipped(target)]
 
 
+def digest():
+    """Sixteen digits that stand for the code of the kernels' package, comments aside."""
+    hashed = hashlib.sha256()
+    for path in sorted(PACKAGE.glob("*.py")):
+        lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
+        hashed.update("\n".join(line for line in lines if not line.startswith("#")).encode())
+    return hashed.hexdigest()[:16]
+
+
 def table(rows):
     """The page as markdown."""
     lines = [
@@ -223,7 +234,8 @@ def table(rows):
         f"{triton.__version__}. Shapes are those of MiniMax-M3 in bf16, of SmolLM2 where an index",
         "is taught; launch options are those that ship. Shared memory is in bytes a program; the",
         "stack holds spilled registers, so 0 means that none spilled. The compiler of a GPU",
-        "machine may be another version and differ.",
+        "machine may be another version and differ. A test compiles all for sm_90 again, and",
+        f"holds the page to the code that it was made from: `{digest()}`.",
     ]
     for target in dict.fromkeys(row.target for row in rows):
         lines += [

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("browser")  # one JupyterLab for all of them
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # The cost dial, the block-selection explorer with its linked views, and the two of training: the
 # scrubber, and the explorer with a text on top.

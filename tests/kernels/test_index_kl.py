@@ -44,10 +44,10 @@ def test_on_all_visible_tokens(dtype, device, poisoned, length):
     check(index_kl(*given), in_float64(*given, block_size=1), dtype)
 
 
-@pytest.mark.parametrize(("block_size", "top_k"), [(16, 1), (16, 3), (32, 2)])
+@pytest.mark.parametrize(("block_size", "top_k"), [(16, 3), (32, 1)])
 def test_on_selected_blocks(dtype, device, poisoned, block_size, top_k):
-    given = lanes(83, dtype=dtype, device=device)
-    sizes = {"groups": 2, "num_queries": 83, "num_keys": 83, "top_k": top_k}
+    given = lanes(69, dtype=dtype, device=device)
+    sizes = {"groups": 2, "num_queries": 69, "num_keys": 69, "top_k": top_k}
     one = torch.from_numpy(pick("rand", batch=1, block_size=block_size, **sizes))
     other = torch.from_numpy(pick("rand", batch=1, block_size=block_size, seed=1, **sizes))
     selection = torch.cat([one, other])
@@ -69,13 +69,12 @@ def test_scores_far_apart_stay_finite(device):
         assert one.isfinite().all()
 
 
-@pytest.mark.parametrize("with_values", [True, False])
-@pytest.mark.parametrize("top_k", [None, 2])
-def test_distillation_by_kernels_is_that_in_pytorch(device, with_values, top_k):
+@pytest.mark.parametrize(("top_k", "with_values"), [(None, False), (2, False), (2, True)])
+def test_distillation_by_kernels_is_that_in_pytorch(device, top_k, with_values):
     """What training calls on a GPU: loss, gradients, selection and attention's output."""
     index_q, index_k, q, k = lanes(70, device=device)
     v = torch.randn(k.shape, generator=torch.Generator().manual_seed(1)).to(device)
-    given = index_q, index_k, q, k, v if with_values and top_k else None
+    given = index_q, index_k, q, k, v if with_values else None
     budget = Budget(16, top_k) if top_k else None
     got, want = distill_triton(*given, budget), distill_torch(*given, budget)
     check(got[:3], [x.double().cpu() for x in want[:3]], torch.float32)

@@ -41,8 +41,8 @@ def check(lanes, config, got, order):
 
 
 SHAPES = {
-    "every size another, T < S": (ODD, 2, 13, 77),
-    "m blocks and one token": (ODD, 1, 21, 81),
+    "every size another, T < S": (ODD, 2, 9, 77),
+    "m blocks and one token": (ODD, 1, 13, 81),
     "a whole prefill": (MSAConfig(5, 1, 16, 32, 16, 2, 1, 1), 1, 37, 37),
     "block 32, two local blocks": (MSAConfig(4, 2, 64, 16, 32, 3, 0, 2), 1, 10, 150),
 }
@@ -78,11 +78,9 @@ def test_ties_go_to_the_lower_id(dtype, device, poisoned):
 
 
 def test_query_chunks_change_nothing(device, poisoned, order, monkeypatch):
-    lanes = make_lanes(
-        ODD, batch=2, num_queries=13, num_keys=60, dtype=torch.float32, device=device
-    )
+    lanes = make_lanes(ODD, batch=2, num_queries=7, num_keys=60, dtype=torch.float32, device=device)
     want = msa_attention(*lanes, ODD)
-    monkeypatch.setattr(geometry, "MAX_QUERIES", 5)
+    monkeypatch.setattr(geometry, "MAX_QUERIES", 3)
     got = msa_attention(*lanes, ODD)
     assert torch.equal(got[2], want[2])
     check(lanes, ODD, got, order)
@@ -128,7 +126,9 @@ def test_a_budget_of_all_blocks_is_dense_attention(dtype, device, poisoned, orde
 
 
 def test_two_runs_give_the_same_bits(dtype, device, order):
-    lanes = make_lanes(ODD, batch=1, num_queries=17, num_keys=90, dtype=dtype, device=device)
+    # The interpreter runs one program after another; a GPU needs many for their order to differ.
+    rows = 40 if device.type == "cuda" else 5
+    lanes = make_lanes(ODD, batch=1, num_queries=rows, num_keys=90, dtype=dtype, device=device)
     first, second = (msa_attention(*lanes, ODD) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second))
 
@@ -154,13 +154,11 @@ def test_unchecked_nan_counts_as_the_lowest_score(device, poisoned):
     assert (ids >= 0).all()
 
 
-@pytest.mark.parametrize("queries", [None, [13, 5]])
-@pytest.mark.parametrize("chunk", [5, 8192])
+@pytest.mark.parametrize("queries", [None, [7, 4]])
+@pytest.mark.parametrize("chunk", [3, 8192])
 def test_it_is_select_and_attend(device, poisoned, order, monkeypatch, chunk, queries):
     monkeypatch.setattr(geometry, "MAX_QUERIES", chunk)
-    lanes = make_lanes(
-        ODD, batch=2, num_queries=13, num_keys=60, dtype=torch.float32, device=device
-    )
+    lanes = make_lanes(ODD, batch=2, num_queries=7, num_keys=60, dtype=torch.float32, device=device)
     lengths = {}
     if queries:
         lengths = {"query_lengths": ints(queries, device), "key_lengths": ints([60, 41], device)}
