@@ -52,14 +52,14 @@ lessons: $(VENV)/.gpu
 test:
 	$(call phase,set-up,$(MAKE) --no-print-directory $(VENV)/.test)
 	$(call phase,check,$(MAKE) --no-print-directory check)
-	@$(MAKE) --no-print-directory suite MORE="tests/notebooks tests/browser"
+	@$(MAKE) --no-print-directory suite
+	$(call phase,browser and gates,$(TEST_ENV) $(PYTEST) tests/browser tests/notebooks -n $(WORKERS) --dist loadfile)
 
-# Whatever depends on the versions of other packages. The explorers' browser often waits, so it and the
-# gates of the lessons share the workers of the kernels.
+# Whatever depends on the versions of other packages.
 suite: $(VENV)/.test
 	$(call phase,core with its shapes checked,$(TEST_ENV) $(PYTEST) --shapes tests/core -n $(WORKERS) -q)
 	$(call phase,all without kernels,$(TEST_ENV) $(PYTEST) -m without_shapes tests/core tests/family tests/course tests/learning -n $(WORKERS) -q)
-	$(call phase,kernels $(MORE),$(TEST_ENV) $(PYTEST) $(MORE) tests/kernels -n $(WORKERS) --dist loadgroup -q)
+	$(call phase,kernels,$(TEST_ENV) $(PYTEST) tests/kernels -n $(WORKERS) -q)
 	$(call phase,lessons and solutions,$(TEST_ENV) $(PYTEST) $(NBVAL) -q)
 
 oldest: | build

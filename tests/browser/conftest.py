@@ -1,4 +1,4 @@
-"""JupyterLab on loopback, working on a copy of the lessons, and a page of Debian's Chromium."""
+"""JupyterLab on loopback, with a folder of its own, and a page of Debian's Chromium."""
 
 import os
 import secrets
@@ -9,12 +9,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 START_SECONDS = 120
 
 # The browser is to talk to the loopback server and to nobody else.
@@ -72,14 +70,14 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def lab(chromium, tmp_path_factory):
-    """(address, token) of a JupyterLab that knows nothing of this user's settings."""
+    """(address, token, folder) of a JupyterLab that knows nothing of this user's settings."""
     home = tmp_path_factory.mktemp("jupyter")
     folders = {
         name: str(home / name.lower())
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     }
-    copy = home / "notebooks"
-    shutil.copytree(NOTEBOOKS, copy)
+    folder = home / "notebooks"
+    folder.mkdir()
     settings = home / "settings" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
     # Cells out of view are in the page too, so that a test can find their widgets.
@@ -87,17 +85,17 @@ def lab(chromium, tmp_path_factory):
     token, port = secrets.token_hex(16), free_port()
     command = [sys.executable, "-m", "jupyterlab", *LAB_OPTIONS]
     command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}"]
-    command += [f"--ServerApp.root_dir={copy}", f"--LabApp.user_settings_dir={home / 'settings'}"]
+    command += [f"--ServerApp.root_dir={folder}", f"--LabApp.user_settings_dir={home / 'settings'}"]
     command += [f"--LabApp.workspaces_dir={home / 'workspaces'}"]
     log = home / "lab.log"
     with log.open("w") as sink:
         process = subprocess.Popen(
-            command, cwd=copy, env={**os.environ, **folders}, stdout=sink, stderr=sink
+            command, cwd=folder, env={**os.environ, **folders}, stdout=sink, stderr=sink
         )
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(f"{address}/api/status?token={token}", process, log)
-        yield address, token
+        yield address, token, folder
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -16,8 +16,6 @@ import triton
 
 from msa_kernels.launch import TABLE
 
-pytestmark = pytest.mark.xdist_group("compiled")  # once for both tests
-
 ON_TENSOR_CORES = {
     "score_prefill_kernel", "attend_block_major_kernel", "attend_query_major_kernel",
     "base2_lse_kernel", "index_kl_rows_kernel", "index_kl_cols_kernel",

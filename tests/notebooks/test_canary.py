@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-pytestmark = pytest.mark.xdist_group("canary")  # one run of nbval for all of them
-
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
 PRINTS = "print('mass kept:', 0.953)"
 
