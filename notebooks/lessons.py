@@ -25,6 +25,27 @@ HERE = Path(__file__).parent
 RECORD = HERE.parent / "msa_ref" / "data" / "measured" / "lessons.json"
 README = HERE.parent / "README.md"
 
+ORDER = (
+    "the_news",
+    "dense_attention",
+    "attention_is_mostly_empty",
+    "which_blocks_would_you_read",
+    "what_a_million_tokens_cost",
+    "blocks",
+    "index_branch",
+    "choosing_k",
+    "exact_on_what_was_chosen",
+    "two_orders_of_work",
+    "the_whole_layer",
+    "teaching_the_index",
+    "triton_on_the_cpu",
+    "index_score_and_top_k",
+    "block_sparse_prefill",
+    "sparse_decode",
+    "measured",
+    "the_family_album",
+)
+
 LINE_LENGTH = 100
 REPEATS = 3
 # What a kernel says of itself, without its version, which differs between machines; tools that
@@ -41,6 +62,11 @@ TITLE = re.compile(r"^# \d\d · (.+)$", flags=re.MULTILINE)
 TIMES = re.compile(r"(\d+) minutes to read · (\d+) seconds? to run")
 LINK = re.compile(r'(href="(?:\.\./|solutions/)?\d\d_\w+)\.ipynb"')
 TABLE = re.compile(r"(?<=<!-- lessons -->\n).*?(?=<!-- /lessons -->)", flags=re.DOTALL)
+
+
+def names():
+    """The lessons' files, in the course's order, which alone gives each its number."""
+    return [f"{number:02d}_{slug}.ipynb" for number, slug in enumerate(ORDER)]
 
 
 def lesson_paths(numbers=()):

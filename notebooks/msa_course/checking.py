@@ -20,17 +20,18 @@ class WrongAnswerError(OneLine, AssertionError):
 
 
 def exercise(number: str, *, none: bool = False) -> Callable:
-    """Decorator of a check: prints "solved" or "not solved yet", or raises WrongAnswerError.
+    """Decorator of a check: prints one sentence, "solved", "not solved yet" or what is wrong.
 
-    The check gets the answer as a function that works on copies, so that its own arrays stay as
-    they are. `none=True` where an answer may return None.
+    So a lesson with a wrong answer runs to its end. `check.strict(function)` raises
+    WrongAnswerError instead. The check gets the answer as a function that works on copies, so that
+    its own arrays stay as they are. `none=True` where an answer may return None.
     """
 
     def decorate(check):
         expected = f"; expected: {check.__doc__.splitlines()[0]}"
 
         @functools.wraps(check)
-        def checked(function):
+        def strict(function):
             answer = _Answer(function, none)
             try:
                 check(answer)
@@ -49,6 +50,14 @@ def exercise(number: str, *, none: bool = False) -> Callable:
                 return
             raise WrongAnswerError(f"Exercise {number}: {message}".replace("\n", " ")) from cause
 
+        @functools.wraps(check)
+        def checked(function):
+            try:
+                strict(function)
+            except WrongAnswerError as error:
+                print(error)
+
+        checked.strict = strict
         return checked
 
     return decorate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 
+import numpy as np
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,7 +13,6 @@ from PIL import Image
 
 DPI = 200
 COLOURS = 256
-MAX_WIDTH = 1600  # pixels
 
 
 def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
@@ -26,7 +26,7 @@ def to_png(fig: Figure) -> str:
     """The figure as base64 of a PNG of at most 256 colours."""
     fig.set_dpi(DPI)
     fig.canvas.draw()
-    image = Image.fromarray(fig.canvas.buffer_rgba(), mode=None).convert("RGB")
+    image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
     image = image.quantize(COLOURS, dither=Image.Dither.NONE)
     stream = io.BytesIO()
     image.save(stream, format="png", optimize=True)

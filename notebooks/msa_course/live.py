@@ -20,13 +20,15 @@ LEVELS = 2**16 - 1
 # came before it, in an output of its own or in the page's, is hidden.
 SCRIPT = """<script data-explorer="{name}" data-payload='{payload}'>(() => {{
 {code}
-const here = document.currentScript ?? [...document.querySelectorAll('script[data-explorer="{name}"]')].pop();
+const all = document.querySelectorAll('script[data-explorer="{name}"]');
+const here = document.currentScript ?? all[all.length - 1];
 const data = JSON.parse(here.dataset.payload), el = document.createElement("div");
 here.after(el);
 const output = here.closest(".jp-OutputArea-child, .output_area, .output > div, div.output");
 const before = output?.previousElementSibling;
-render({{ model: {{ get: (key) => data[key], on() {{}}, off() {{}}, set() {{}}, save_changes() {{}} }}, el }});
-if (before?.querySelector("img") && !before.querySelector("script")) before.style.display = "none";
+const nothing = () => {{}};
+render({{ model: {{ get: (key) => data[key], on: nothing, set: nothing, save_changes: nothing }}, el }});
+if (before?.querySelector("img") && !before.querySelector("script")) before.hidden = true;
 }})();</script>"""
 
 

@@ -9,20 +9,26 @@ import nbformat
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-NUMBERS = [f"{n:02d}" for n in range(16)]
-NUM_LESSONS = len(NUMBERS)
-IN_TRITON = {"10", "11", "12", "13"}
-IN_TORCH = {"09"} | IN_TRITON
 
 LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("[0-9][0-9]_*.ipynb"))
+NUM_LESSONS = len(LESSONS)
+# Lessons in their first form, held to headings; all others are held to the tags of their cells.
+IN_THE_OLD_FORM = {
+    "start_here", "what_a_million_tokens_cost", "dense_attention", "attention_is_mostly_empty",
+    "blocks", "index_branch", "choosing_k", "exact_on_what_was_chosen", "the_whole_layer",
+    "teaching_the_index", "triton_on_the_cpu", "index_score_and_top_k", "block_sparse_prefill",
+    "sparse_decode", "measured", "the_family_album",
+}  # fmt: skip
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 UNCOMPARED_TAGS = {"nbval-ignore-output"}
 UNCOMPARED_COMMENT = "# NBVAL_IGNORE_OUTPUT"
 
 # What a figure, its parts or a picture print of themselves says nothing about what they show.
-REPR_OF_PICTURE = re.compile(r"<(Figure|Axes|IPython\.core\.display\.Image|matplotlib\.)[^\n]*>\s*")
+REPR_OF_PICTURE = re.compile(
+    r"<(Figure|Axes|IPython\.core\.display\.Image|matplotlib\.)[^\n]*>\s*|Figure: [^\n]*|\(an explorer: [^\n]*"
+)
 
 
 @cache
@@ -46,6 +52,26 @@ def number(path):
     return path.name[:2]
 
 
+def slug(path):
+    """A lesson's name without its number."""
+    return path.stem[3:]
+
+
+def is_old(path):
+    """True for a lesson in its first form."""
+    return slug(path) in IN_THE_OLD_FORM
+
+
+def needs(path):
+    """What a lesson needs beside NumPy, matplotlib and Jupyter: torch, triton."""
+    return set(read(NOTEBOOKS / path.name).metadata.msa.needs)
+
+
+def tags(cell):
+    """The tags of a cell."""
+    return set(cell.metadata.get("tags", []))
+
+
 def code_cells(notebook):
     """Code cells that hold any code."""
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
@@ -64,9 +90,8 @@ def num_lines(cell):
 
 def is_ignored(cell):
     """True where nbval is told not to compare the output."""
-    tags = set(cell.metadata.get("tags", []))
     comments = {line.strip() for line in cell.source.splitlines()}
-    return bool(tags & UNCOMPARED_TAGS) or UNCOMPARED_COMMENT in comments
+    return bool(tags(cell) & UNCOMPARED_TAGS) or UNCOMPARED_COMMENT in comments
 
 
 def texts(cell):
@@ -90,14 +115,18 @@ def is_compared(cell):
 
 
 def pictures(notebook):
-    """(figures, explorers): PNG outputs, without and with a live widget behind them."""
+    """(figures, explorers): PNG outputs, without and with something live over them."""
+    bundles = [
+        output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs
+    ]
+    live = sum("data-explorer" in bundle.get("text/html", "") for bundle in bundles)
     data = [
         output.data
         for cell in code_cells(notebook)
         for output in cell.outputs
         if output.output_type in ("execute_result", "display_data") and "image/png" in output.data
     ]
-    explorers = sum(WIDGET_VIEW in bundle for bundle in data)
+    explorers = live + sum(WIDGET_VIEW in bundle for bundle in data)
     return len(data) - explorers, explorers
 
 

@@ -17,7 +17,7 @@ def check_double(double):
 
 def refusal(answer):
     with pytest.raises(AssertionError) as caught:
-        check_double(answer)
+        check_double.strict(answer)
     return str(caught.value)
 
 
@@ -51,8 +51,11 @@ def test_any_other_unwritten_code_is_an_error_of_the_answer(message):
     assert refusal(double).startswith("Exercise 9.1: double raised NotImplementedError")
 
 
-def test_a_wrong_answer_is_told_in_one_line():
-    assert refusal(lambda x: x) == "Exercise 9.1: got [0. 1. 2.], takes [0. 2. 4.]"
+def test_a_wrong_answer_is_told_in_one_line_and_stops_nothing(capsys):
+    line = "Exercise 9.1: got [0. 1. 2.], takes [0. 2. 4.]"
+    assert refusal(lambda x: x) == line
+    check_double(lambda x: x)
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 def test_an_error_names_the_line_that_raised_and_what_was_expected():

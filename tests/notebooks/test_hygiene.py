@@ -44,6 +44,10 @@ HEADINGS = [
 # The door to the course teaches no piece of the package.
 HEADINGS_OF_00 = ["You will be able to", "The picture", "Exercises", "What we learned", "Next"]
 
+MAX_WORDS = 3000
+PARTS = {"question", "picture", "stub", "break", "play", "recall"}
+PARTS_OF_00 = {"question", "picture", "play", "recall"}
+
 NETWORK = {
     "aiohttp", "ftplib", "http", "httpx", "huggingface_hub", "pip", "requests", "smtplib", "socket",
     "subprocess", "telnetlib", "urllib", "urllib3", "webbrowser", "wget",
@@ -60,6 +64,10 @@ OF_A_MACHINE = {
 every = pytest.mark.parametrize("path", course.LESSONS + course.SOLUTIONS, ids=course.name)
 lessons = pytest.mark.parametrize("path", course.LESSONS, ids=course.name)
 taught = pytest.mark.parametrize("path", course.LESSONS[1:], ids=course.name)
+OLD = [path for path in course.LESSONS if course.is_old(path)]
+NEW = [path for path in course.LESSONS if not course.is_old(path)]
+old = pytest.mark.parametrize("path", OLD, ids=course.name)
+new = pytest.mark.parametrize("path", NEW, ids=course.name)
 
 
 def machine_names():
@@ -104,7 +112,7 @@ def has_comment(source):
 
 
 def test_the_lessons_are_there_each_with_its_solutions():
-    assert [course.number(path) for path in course.LESSONS] == course.NUMBERS
+    assert [path.name for path in course.LESSONS] == course.lessons_tool().names()
     assert [path.name for path in course.SOLUTIONS] == [path.name for path in course.LESSONS]
 
 
@@ -180,9 +188,9 @@ def test_a_lesson_converts_to_a_python_file():
 
 def wanted_setup(path):
     """The set-up cell of a notebook, without blank lines."""
-    if course.number(path) in course.IN_TRITON:
+    if "triton" in course.needs(path):
         return SETUP_IN_TRITON
-    return SETUP_IN_TORCH if course.number(path) in course.IN_TORCH else SETUP
+    return SETUP_IN_TORCH if "torch" in course.needs(path) else SETUP
 
 
 @every
@@ -219,11 +227,34 @@ def test_cells_are_short(path):
     assert max(lines) <= MAX_LINES
 
 
-@lessons
+@old
 def test_the_lesson_has_its_headings_in_order(path):
     wanted = HEADINGS if course.number(path) != "00" else HEADINGS_OF_00
     found = headings(course.read(path))
     assert [heading for heading in found if heading in wanted] == wanted, found
+
+
+@new
+def test_the_lesson_has_its_parts(path):
+    found = set().union(*map(course.tags, course.read(path).cells))
+    assert (PARTS_OF_00 if course.number(path) == "00" else PARTS) <= found
+
+
+@new
+def test_the_lesson_is_not_long(path):
+    assert len(course.prose(course.read(path)).split()) <= MAX_WORDS
+
+
+@new
+def test_cells_have_ids_that_can_be_read(path):
+    for cell in course.read(path).cells:
+        assert not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){0,1}.*", cell.id), cell.id
+
+
+@new
+def test_other_lessons_are_linked_by_name(path):
+    number = re.search(r"\blessons? \d\d\b", course.prose(course.read(path)))
+    assert not number, number
 
 
 @lessons
@@ -235,7 +266,7 @@ def test_the_lesson_opens_with_title_promise_and_times(path):
     assert any(MINUTES.fullmatch(line.strip()) for line in lines), opening.source
 
 
-@lessons
+@old
 def test_the_lesson_says_how_it_differs_in_words_and_what_to_recall(path):
     if course.number(path) != "00":
         assert "**In words.**" in course.prose(course.read(path))

@@ -21,8 +21,7 @@ def record():
 def test_every_lesson_was_measured_and_is_quick_enough(record):
     assert list(record["seconds"]) == [path.stem for path in course.LESSONS]
     for path in course.LESSONS:
-        in_torch = course.number(path) in course.IN_TORCH
-        limit = MAX_SECONDS_IN_TORCH if in_torch else MAX_SECONDS
+        limit = MAX_SECONDS_IN_TORCH if course.needs(path) else MAX_SECONDS
         assert record["seconds"][path.stem] <= limit, path.stem
 
 
