@@ -1,4 +1,4 @@
-"""Checks of lesson 02: which KV head, one row by slicing, a window."""
+"""Checks of the lesson on dense attention: hide, weigh, one head, a window, copies, a budget."""
 
 from __future__ import annotations
 
@@ -8,87 +8,113 @@ from msa_course.checking import exercise, expect
 from msa_ref import dense
 
 
-@exercise("2.1")
-def check_2_1(kv_head_of):
-    """`kv_head_of(head, num_heads, num_kv_heads)` is head // G."""
-    for num_heads, num_kv_heads in [(1, 1), (4, 4), (4, 1), (8, 2), (6, 3), (48, 8), (64, 4)]:
-        group_size = num_heads // num_kv_heads
-        for head in range(num_heads):
-            right = head // group_size
-            got = kv_head_of(head, num_heads, num_kv_heads)
-            case = f"query head {head} of {num_heads} on {num_kv_heads} KV heads: got {got!r}, "
-            hint = f"takes {right}"
-            if not isinstance(got, (int, np.integer)):
-                hint += "; a head's number is an integer"
-            elif got == head % num_kv_heads:
-                hint += "; the G heads of a group are neighbours, not dealt out like cards"
-            elif got == head // num_kv_heads:
-                hint += "; divide by G = Hq / Hkv, not by the number of KV heads"
-            expect(isinstance(got, (int, np.integer)) and got == right, case + hint)
-
-
-@exercise("2.2")
-def check_2_2(attend_one):
-    """`attend_one(q_row, k, v, position)` is one row of causal attention."""
-    rng = np.random.default_rng(22)
-    for num_keys, head_dim in [(2, 2), (2, 4), (5, 3), (9, 16)]:
-        k = rng.normal(size=(num_keys, head_dim))
-        v = rng.normal(size=(num_keys, head_dim))
-        for position in [*range(1, num_keys), 0]:
-            q_row = rng.normal(size=head_dim)
-            _check_row(attend_one, q_row, k, v, position)
-    _check_row(attend_one, np.array([1.0, 0.0]), np.full((2, 2), 2000.0), np.eye(2), 1)
-
-
-def _check_row(attend_one, q_row, k, v, position):
-    case = f"{len(k)} keys of {k.shape[1]} channels, position {position}: "
-
-    def row(keys, scale=None):
-        out, _ = dense.attention(
-            q_row[None, None, None], k[None, None, keys], v[None, None, keys], scale=scale
-        )
-        return out[0, 0, 0]
-
-    with np.errstate(all="ignore"):
-        got = np.asarray(attend_one(q_row, k, v, position))
-        poisoned = [np.where(np.arange(len(k))[:, None] > position, np.nan, x) for x in (k, v)]
-        from_poison = np.asarray(attend_one(q_row, *poisoned, position))
-    right = row(slice(position + 1))
-    expect(got.shape == right.shape, f"{case}got shape {got.shape}, takes one row {right.shape}")
-    expect(
-        np.isfinite(got).all(),
-        f"{case}got {got} from scores up to {(k @ q_row).max():.0f}: an exponential overflowed, "
-        "subtract the row's peak first",
-    )
-    if position:
+@exercise("hide_future")
+def check_hide_future(hide_future):
+    """`hide_future(scores)` is a copy with -inf wherever a key comes after its query."""
+    rng = np.random.default_rng(1)
+    for rows, keys in [(1, 1), (2, 2), (1, 3), (2, 4), (8, 8), (3, 8)]:
+        scores = rng.normal(size=(rows, keys))
+        case = f"{rows} queries, {keys} keys: "
+        got = np.asarray(hide_future(scores), dtype=float)
+        expect(got.shape == scores.shape, f"{case}expected shape {scores.shape}, got {got.shape}")
+        visible = dense.causal_mask(rows, keys)
         expect(
-            not np.allclose(got, row(slice(position))),
-            f"{case}the query's own token is missing: its position is visible to it",
+            not (got[~visible] == 0).all() or visible.all(),
+            f"{case}a hidden score is 0, expected -inf: e**0 is 1, and that is not hidden",
         )
-    expect(
-        np.allclose(got, right) or not np.allclose(got, row(slice(position + 1), scale=1.0)),
-        f"{case}the scores are not scaled by d**-0.5",
-    )
-    if position + 1 < len(k):
+        for row in range(rows):
+            position = keys - rows + row
+            seen, right = np.isfinite(got[row]).sum(), visible[row].sum()
+            hint = "the queries are the last rows of the square, so row r is at position S - T + r"
+            if seen == right - 1 and seen:
+                hint = "a query sees its own token"
+            expect(
+                np.array_equal(np.isfinite(got[row]), visible[row]),
+                f"{case}row {row} is at position {position}: expected {right} visible keys, "
+                f"got {seen}; {hint}",
+            )
         expect(
-            not np.allclose(got, row(slice(None))) and np.isfinite(from_poison).all(),
-            f"{case}a token of the future was read: the result changes with keys or values "
-            f"after position {position}",
+            np.array_equal(got[visible], scores[visible]) and (got[~visible] == -np.inf).all(),
+            f"{case}expected visible scores unchanged and hidden ones -inf, got {got.round(2)}",
         )
-    expect(np.allclose(got, right), f"{case}got {got.round(3)}, takes {right.round(3)}")
 
 
-@exercise("2.3")
-def check_2_3(window_mask):
-    """`window_mask(num_queries, num_keys, window)` sees the last `window` keys, own included."""
+@exercise("weigh")
+def check_weigh(weigh):
+    """`weigh(scores)` turns every row of scores into positive shares that add up to 1."""
+    rng = np.random.default_rng(2)
+    small = [np.log([[1.0, 3.0]]), np.log([[1.0, 1.0, 2.0], [4.0, 3.0, 1.0]])]
+    hidden = np.array([[0.0, -np.inf], [np.log(3.0), 0.0]])
+    large = np.array([[2000.0, 1999.0], [-2000.0, -2001.0]])
+    for scores in [*small, hidden, rng.normal(size=(3, 5)), large]:
+        right, _ = dense.softmax_lse(scores)
+        case = f"scores {scores.round(2).tolist()}: "
+        with np.errstate(all="ignore"):
+            got = np.asarray(weigh(scores), dtype=float)
+        expect(got.shape == right.shape, f"{case}expected shape {right.shape}, got {got.shape}")
+        expect(
+            np.isfinite(got).all(),
+            f"{case}expected finite weights, got {got.round(2).tolist()}: an exponential left the "
+            "range of a float, subtract each row's highest score first",
+        )
+        sums = got.sum(axis=-1)
+        hint = ""
+        if np.isclose(got.sum(), 1) and len(got) > 1:
+            hint = "; each row has a sum of its own (axis=-1, keepdims=True)"
+        expect(
+            np.allclose(sums, 1),
+            f"{case}expected rows that add up to 1, got {sums.round(3).tolist()}{hint}",
+        )
+        expect(
+            np.allclose(got, right),
+            f"{case}expected {right.round(3).tolist()}, got {got.round(3).tolist()}: a weight is "
+            "e**score over the sum of its row",
+        )
+
+
+@exercise("attend")
+def check_attend(attend):
+    """`attend(q, k, v)` is the output [T, d] of one head of causal attention."""
+    rng = np.random.default_rng(3)
+    for rows, keys, width in [(1, 1, 1), (1, 2, 4), (2, 2, 3), (2, 5, 3), (6, 6, 16)]:
+        q, k, v = (rng.normal(size=(n, width)) for n in (rows, keys, keys))
+        case = f"{rows} queries, {keys} keys of {width} channels: "
+
+        def right(scale=None, causal=True, q=q, k=k, v=v):
+            arrays = (x[None, None] for x in (q, k, v))
+            return dense.attention(*arrays, scale=scale, causal=causal)[0][0, 0]
+
+        got = np.asarray(attend(q, k, v), dtype=float)
+        expect(got.shape == (rows, width), f"{case}expected {(rows, width)}, got shape {got.shape}")
+        hint = ""
+        if np.allclose(got, right(scale=1.0)):
+            hint = "; the scores are not divided by the square root of d"
+        elif np.allclose(got, right(causal=False)):
+            hint = "; keys of the future were read, hide them before you weigh"
+        elif rows > 1:
+            changed_v = v.copy()
+            changed_v[-1] += 1
+            changed_k = k.copy()
+            changed_k[-1] += 1
+            again = np.asarray(attend(q, changed_k, changed_v), dtype=float)
+            if not np.allclose(again[0], got[0]):
+                hint = "; the first row changes with a token that comes after it"
+        expect(
+            np.allclose(got, right()),
+            f"{case}expected {right()[0].round(3).tolist()} in row 0, "
+            f"got {got[0].round(3).tolist()}{hint}",
+        )
+
+
+@exercise("window_mask")
+def check_window_mask(window_mask):
+    """`window_mask(num_queries, num_keys, window)` sees the last `window` keys."""
     for num_queries, num_keys, window in [(2, 2, 1), (3, 3, 2), (2, 4, 2), (1, 6, 3), (5, 9, 20)]:
         got = np.asarray(window_mask(num_queries, num_keys, window))
         case = f"{num_queries} queries, {num_keys} keys, window {window}: "
-        expect(
-            got.shape == (num_queries, num_keys),
-            f"{case}got shape {got.shape}, takes {(num_queries, num_keys)}",
-        )
-        expect(got.dtype == bool, f"{case}got dtype {got.dtype}, takes True and False")
+        shape = (num_queries, num_keys)
+        expect(got.shape == shape, f"{case}expected shape {shape}, got {got.shape}")
+        expect(got.dtype == bool, f"{case}expected True and False, got dtype {got.dtype}")
         for row in range(num_queries):
             position = num_keys - num_queries + row
             right = [position - window < j <= position for j in range(num_keys)]
@@ -96,13 +122,64 @@ def check_2_3(window_mask):
 
 
 def _check_window(got, right, case, row, position):
-    case += f"row {row} stands at position {position} "
-    expect(not any(got[position + 1 :]), f"{case}and sees the future")
+    case += f"row {row} is at position {position}, "
+    expect(not any(got[position + 1 :]), f"{case}expected no key after that, got some")
     expect(
         got[position],
-        f"{case}and does not see its own token: row r stands at S - T + r, and a window ends there",
+        f"{case}expected its own token to be visible, got hidden: row r is at S - T + r, and the "
+        "window ends there",
     )
-    expect(sum(got) <= sum(right), f"{case}and sees {sum(got)} keys, takes at most {sum(right)}")
-    expect(
-        got == right, f"{case}and sees keys {np.flatnonzero(got)}, takes {np.flatnonzero(right)}"
-    )
+    expect(sum(got) <= sum(right), f"{case}expected {sum(right)} visible keys, got {sum(got)}")
+    expected, seen = np.flatnonzero(right).tolist(), np.flatnonzero(got).tolist()
+    expect(got == right, f"{case}expected keys {expected}, got {seen}")
+
+
+@exercise("share_of_copies")
+def check_share_of_copies(share_of_copies):
+    """`share_of_copies(weight, copies)`: what that many equal keys get together, a number."""
+    cases = [(0.5, 1), (0.5, 2), (0.25, 3), (0.0, 5), (1.0, 4), (0.9, 10), (0.01, 1000)]
+    for weight, copies in cases:
+        right = copies * weight / (copies * weight + 1 - weight)
+        got = float(share_of_copies(weight, copies))
+        hint = ""
+        if copies > 1 and np.isclose(got, copies * weight) and weight > 0:
+            hint = "; all weights still add up to 1, so the others shrink and the sum has grown"
+        elif copies > 1 and np.isclose(got, weight) and 0 < weight < 1:
+            hint = "; softmax knows no words: every copy adds its own exponential to the sum"
+        elif copies > 1 and np.isclose(got * copies, right) and weight > 0:
+            hint = "; that is the share of one copy, asked is that of all together"
+        expect(
+            np.isclose(got, right),
+            f"weight {weight}, {copies} copies: expected {right:.3f}, got {got:.3f}{hint}",
+        )
+
+
+@exercise("choose_kv_heads")
+def check_choose_kv_heads(choose_kv_heads):
+    """`choose_kv_heads(num_heads, head_dim, context, budget)` is a number of KV heads, or 0."""
+    cases = [
+        (1, 1, 1, 4, 1),
+        (1, 1, 1, 3, 0),
+        (4, 8, 10, 640, 2),
+        (4, 8, 10, 1279, 2),
+        (6, 8, 10, 1919, 3),
+        (6, 8, 10, 1600, 3),
+        (8, 64, 1000, 10**9, 8),
+        (64, 128, 131072, 2**30, 16),
+        (64, 128, 1048576, 2**29, 1),
+        (64, 128, 1048576, 2**28, 0),
+    ]
+    for num_heads, head_dim, context, budget, right in cases:
+        got = choose_kv_heads(num_heads, head_dim, context, budget)
+        case = f"{num_heads} heads of {head_dim}, {context:,} tokens, {budget:,} bytes: "
+        integral = isinstance(got, (int, np.integer)) and not isinstance(got, bool)
+        expect(integral, f"{case}expected an integer, got {got!r}")
+        hint = ""
+        if got and num_heads % got:
+            hint = f"; {got} does not divide {num_heads}, so the groups would not be equal"
+        elif got and got * head_dim * context * 2 * 2 > budget:
+            bytes_needed = got * head_dim * context * 4
+            hint = f"; keys and values of {got} take {bytes_needed:,} bytes, 2 per number"
+        elif got < right:
+            hint = f"; {right} fit as well"
+        expect(got == right, f"{case}expected {right}, got {got}{hint}")
