@@ -116,9 +116,7 @@ def is_compared(cell):
 
 def pictures(notebook):
     """(figures, explorers): PNG outputs, without and with something live over them."""
-    bundles = [
-        output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs
-    ]
+    bundles = [output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs]
     live = sum("data-explorer" in bundle.get("text/html", "") for bundle in bundles)
     data = [
         output.data

@@ -172,7 +172,9 @@ def test_every_lesson_has_three_exercises(path):
 def test_the_reader_writes_on_the_main_line_and_three_exercises_end_the_lesson(path):
     assert list(exercise_cells(path)) == numbers(path)
     lines = course.prose(course.read(path)).splitlines()
-    ends = [line.partition(":")[0] for line in lines if re.match(r"### (Try|Reason|Design): ", line)]
+    ends = [
+        line.partition(":")[0] for line in lines if re.match(r"### (Try|Reason|Design): ", line)
+    ]
     assert ends == ["### Try", "### Reason", "### Design"] or course.number(path) == "00"
     turns = sum(line.startswith("#### Your turn: ") for line in lines)
     assert len(numbers(path)) == turns + len(ends)
@@ -182,7 +184,7 @@ def test_the_reader_writes_on_the_main_line_and_three_exercises_end_the_lesson(p
 def test_an_exercise_is_called_by_its_function(path):
     for number, source in exercise_cells(path).items():
         assert f"\ndef {number}(" in source
-    assert {number for number in numbers(path)} == set(wrong_answers(path))
+    assert set(numbers(path)) == set(wrong_answers(path))
 
 
 def test_no_two_exercises_ask_for_one_function():
