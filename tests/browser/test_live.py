@@ -1,4 +1,4 @@
-"""A stored explorer is alive wherever its notebook is opened, and a picture where no script runs."""
+"""A stored explorer is alive wherever it is opened, and a picture where no script runs."""
 
 import json
 
@@ -91,7 +91,7 @@ def open_in_lab(page, lab, notebook, name):
 
 def test_the_second_sitting_without_a_kernel_is_alive(page, lab, notebook):
     """A notebook that was run here before is trusted; its kernel is gone."""
-    address, token, folder = lab
+    address, token, _ = lab
     page.request.put(
         f"{address}/api/contents/second.ipynb?token={token}",
         data=json.dumps({"type": "notebook", "format": "json", "content": trusted(notebook)}),
