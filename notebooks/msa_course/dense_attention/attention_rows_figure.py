@@ -16,7 +16,7 @@ from msa_course.dense_attention.attention_rows import (
     describe,
     head_scores,
 )
-from msa_course.dense_attention.figures import draw_matrix
+from msa_course.dense_attention.figures import draw_matrix, settled
 from msa_course.dense_attention.sentence import HEADS, WORDS
 from msa_course.figures import new_figure
 
@@ -40,7 +40,7 @@ def draw(rows: Rows) -> Figure:
     bars.set_xticks(range(len(WORDS)), WORDS, rotation=50, ha="right")
     bars.set(ylim=(0, 1.1), ylabel="weight")
     bars.set_title(f"Row \u201c{WORDS[rows.query]}\u201d: sum {rows.sums[rows.query]:.2f}")
-    return fig
+    return settled(fig)
 
 
 def payload() -> dict:

@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 
 BLUES = LinearSegmentedColormap.from_list("blues", ["white", palette.VISIBLE, palette.CHOSEN])
 BUG = palette.MISSED
-GREEN = palette.LINES[2]
+BUG_INK = "#B34700"  # the same as text, which needs more contrast
+GREEN = "#007A5A"
 SMALL = 9
+
+
+def settled(fig: Figure) -> Figure:
+    """The figure, its axes where constrained layout puts them once."""
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    return fig
 
 
 def sentence(words: Sequence[str], above: tuple, below: tuple) -> Figure:
@@ -78,7 +86,13 @@ def one_row(words, query: int, stages: list[tuple], answer: str) -> Figure:
     for row, (label, note, numbers, shades) in enumerate(stages):
         y = row + 0.65
         ax.text(-2.5, y - 0.1, label, va="center", size=10.5, weight="bold")
-        ax.text(-2.5, y + 0.19, note.replace("-inf", "\u2212\u221e").replace("*", "\u00d7"), va="center", size=8)
+        ax.text(
+            -2.5,
+            y + 0.19,
+            note.replace("-inf", "\u2212\u221e").replace("*", "\u00d7"),
+            va="center",
+            size=8,
+        )
         for j in range(len(words)):
             dead = j > query and row > 0
             face = palette.HIDDEN if dead else "white" if shades is None else BLUES(shades[j])
@@ -122,7 +136,7 @@ def matrices(words, panels: list[tuple[str, np.ndarray, float]], row: int) -> Fi
     axes[0].set_ylabel("query")
     for ax in axes[1:]:
         ax.set_yticks(range(len(words)), [])
-    return fig
+    return settled(fig)
 
 
 def draw_matrix(ax: Axes, words, numbers, darkest, *, frame=None, dim=()):
@@ -131,7 +145,7 @@ def draw_matrix(ax: Axes, words, numbers, darkest, *, frame=None, dim=()):
     for t, j in np.ndindex(numbers.shape):
         value, shade = numbers[t, j], np.clip(shown[t, j], 0, 1)
         hidden = np.isneginf(value) or np.isnan(value)
-        face = palette.HIDDEN if hidden else BLUES(shade * (0.35 if t in dim else 1))
+        face = palette.HIDDEN if hidden else BLUES(shade * (0.25 if t in dim else 1))
         cell = Rectangle((j - 0.5, t - 0.5), 1, 1, facecolor=face, edgecolor="white", linewidth=1)
         ax.add_patch(cell)
         if hidden:
@@ -140,7 +154,7 @@ def draw_matrix(ax: Axes, words, numbers, darkest, *, frame=None, dim=()):
             text = (
                 f"{value + 1e-9:.2f}".replace("0.", ".", 1) if 0 < value < 0.999 else f"{value:.3g}"
             )
-        ink = "#595959" if hidden or t in dim else "white" if shade > 0.72 else "black"
+        ink = "#4d4d4d" if hidden or t in dim else "white" if shade > 0.9 else "black"
         ax.text(j, t, text, ha="center", va="center", size=8, color=ink)
     if frame is not None:
         box = Rectangle((-0.5, frame - 0.5), numbers.shape[1], 1, fill=False)
@@ -181,12 +195,12 @@ def masks(cases: list[tuple[str, np.ndarray, bool]]) -> Figure:
         ax.set(xlim=(-0.1, size + 1), ylim=(size + 0.1, -0.1), aspect="equal")
         ax.set_xticks(np.arange(size) + 0.5, range(size), size=SMALL)
         ax.set_yticks(np.arange(size) + 0.5, range(size), size=SMALL)
-        ax.set_title(title, size=10, color=palette.INK if right else BUG)
+        ax.set_title(title, size=10, color=palette.INK if right else BUG_INK)
         ax.set_xlabel("key position", size=SMALL)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
     axes[0].set_ylabel("query position", size=SMALL)
-    return fig
+    return settled(fig)
 
 
 def heads(words, weights, asks, joined, w_o, after, channels) -> Figure:
@@ -211,7 +225,7 @@ def heads(words, weights, asks, joined, w_o, after, channels) -> Figure:
     written = np.any(found[:, :, None] & (w_o != 0), axis=1)
     draw_numbers(axes[3], after, written, "x + joined @ W_o", palette.FORCED)
     axes[3].set_xticks(range(len(channels)), channels, rotation=50, ha="right", size=SMALL)
-    return fig
+    return settled(fig)
 
 
 def draw_numbers(ax: Axes, numbers, marked, title, colour) -> None:
@@ -284,8 +298,8 @@ def late_mask(words, late: np.ndarray) -> Figure:
     right.set(xlim=(0, 1.02), ylim=(len(words) - 0.5, -0.5), xticks=[0, 0.5, 1])
     right.set_yticks(rows, words, size=SMALL)
     right.set_xlabel("sum of the row's weights")
-    right.set_title("Hatched: what the future kept", size=10, color=BUG)
-    return fig
+    right.set_title("Hatched: what the future kept", size=10, color=BUG_INK)
+    return settled(fig)
 
 
 def scaling(plain: np.ndarray, scaled: np.ndarray, channels: int, best: int = 16) -> Figure:
@@ -295,8 +309,8 @@ def scaling(plain: np.ndarray, scaled: np.ndarray, channels: int, best: int = 16
     keys = np.arange(1, best + 1)
     ax.bar(keys - 0.2, np.sort(plain)[::-1][:best], 0.38, color=BUG)
     ax.bar(keys + 0.2, np.sort(scaled)[::-1][:best], 0.38, color=palette.CHOSEN)
-    ax.text(1.2, plain.max() * 0.9, "plain dot products: one key in charge", color=BUG)
+    ax.text(1.2, plain.max() * 0.9, "plain dot products: one key in charge", color=BUG_INK)
     place = (3.2, scaled.max() + 0.03)
     ax.text(*place, f"divided by \u221a{channels}: many keys count", color=palette.CHOSEN)
     ax.set(xlabel="key, best first", ylabel="weight", ylim=(0, None), xticks=keys)
-    return fig
+    return settled(fig)
