@@ -1,0 +1,1 @@
+"""Lesson "Which blocks would you read?": its checks, figures and explorers."""
