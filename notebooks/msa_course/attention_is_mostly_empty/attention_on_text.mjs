@@ -24,7 +24,7 @@ export function render({ model, el }) {
   stage(el);
   el.append(make("style", {}, PAPER));
   const words = model.get("words"), heads = model.get("heads"), sizes = model.get("sizes");
-  const mass = unpack(model.get("mass")).values, counts = unpack(model.get("counts")).values;
+  const mass = unpack(model.get("mass_roots")).values.map((root) => root ** 4), counts = unpack(model.get("counts")).values;
   const tokens = unpack(model.get("tokens")).values, weights = unpack(model.get("weights")).values;
   const count = words.length, now = { ...model.get("opening") };
 

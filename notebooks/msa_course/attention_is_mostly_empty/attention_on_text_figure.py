@@ -33,7 +33,10 @@ def draw(reading: Reading) -> Figure:
 
 def stored() -> dict:
     """What the explorer needs: the words, and per head the mass of its smallest blocks and the
-    words of at least SHADED, heaviest first."""
+    words of at least SHADED, heaviest first.
+
+    Masses are stored as their fourth roots, or blocks of next to no mass would seem alike.
+    """
     smallest = BLOCK_SIZES[0]
     mass, counts, tokens, weights = [], [], [], []
     for head in HEADS:
@@ -50,7 +53,7 @@ def stored() -> dict:
         "heads": [[name, layer, h] for name, (layer, h) in HEADS.items()],
         "sizes": list(BLOCK_SIZES),
         "most": MAX_BLOCKS,
-        "mass": live.quantise(np.concatenate(mass)),
+        "mass_roots": live.quantise(np.concatenate(mass) ** 0.25),
         "counts": live.pack(np.array(counts, dtype=np.uint16)),
         "tokens": live.pack(np.concatenate(tokens).astype(np.uint16)),
         "weights": live.quantise(np.concatenate(weights)),

@@ -239,14 +239,14 @@ def page_of_text(
 ) -> Figure:
     """The whole text: chosen blocks light, the others dark, words of some weight shaded, the query
     in a box; what comes after it is grey."""
-    fig, size, left = new_figure(8, 4.75, layout="none"), 7.6, 8
+    fig, size, left = new_figure(8, 5.1, layout="none"), 8.0, 8
     ax = _points_axes(fig)
     per_line = int((576 - 2 * left) / (CHARACTER * size))
     column, y, places = 0, 12, []
     for token, word in enumerate(words):
         text = _one_line(word)
         if column + len(text) > per_line:
-            column, y = 0, y + 15.2
+            column, y = 0, y + 15.6
         x, wide = left + column * CHARACTER * size, len(text) * CHARACTER * size
         column += len(text)
         places.append((x + wide / 2, y))
@@ -254,12 +254,12 @@ def page_of_text(
         lit = token // block_size in chosen
         shade = 0 if future or weights[token] < shaded else _shade(weights[token])
         paper = "white" if future else BLUES(shade) if lit else REDS(shade)
-        ax.add_patch(Rectangle((x, y - 7.6), wide, 15.2, color=paper, linewidth=0.2))
+        ax.add_patch(Rectangle((x, y - 7.8), wide, 15.6, color=paper, linewidth=0.2))
         ink = "#6f6f6f" if future else palette.INK if lit else OFF_INK
         ink = "white" if shade == 1 or (shade > 0.3 and not lit) else ink
         ax.text(x, y, text, family=MONO, size=size, va="center_baseline", color=ink)
         if token == len(weights) - 1:
-            box = Rectangle((x, y - 7.6), wide, 15.2, fill=False, linewidth=1.8, zorder=4)
+            box = Rectangle((x, y - 7.8), wide, 15.6, fill=False, linewidth=1.8, zorder=4)
             box.set_edgecolor(palette.FORCED)
             ax.add_patch(box)
     top = int(weights.argmax())

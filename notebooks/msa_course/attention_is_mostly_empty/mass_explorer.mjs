@@ -16,7 +16,7 @@ export function render({ model, el }) {
   stage(el);
   el.append(make("style", {}, TABLE));
   const heads = model.get("heads"), positions = model.get("positions"), sizes = model.get("sizes");
-  const mass = unpack(model.get("mass")).values, keys = unpack(model.get("keys")).values;
+  const mass = unpack(model.get("mass_roots")).values.map((root) => root ** 4), keys = unpack(model.get("keys")).values;
   const needed = unpack(model.get("needed")).values, small = sizes[0];
   const now = { ...model.get("opening") };
 

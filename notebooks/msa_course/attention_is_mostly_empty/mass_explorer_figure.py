@@ -38,7 +38,8 @@ def draw(mass: Mass) -> Figure:
 def stored() -> dict:
     """What the explorer needs, for every head and every query of POSITIONS in turn.
 
-    `mass` is that of the smallest blocks. `keys` is the mass of the best n keys, for n at every
+    `mass_roots` are the fourth roots of the smallest blocks' mass, or blocks of next to no mass
+    would seem alike. `keys` is the mass of the best n keys, for n at every
     multiple of the smallest block, and again for n beyond such a multiple by what the last block
     has; so whatever blocks are read, their number of tokens is there.
     """
@@ -59,7 +60,7 @@ def stored() -> dict:
         "names": [spell(position) for position in POSITIONS],
         "sizes": list(BLOCK_SIZES),
         "most": MAX_BLOCKS,
-        "mass": live.quantise(np.concatenate(mass)),
+        "mass_roots": live.quantise(np.concatenate(mass) ** 0.25),
         "keys": live.quantise(np.concatenate(keys)),
         "needed": live.pack(np.array(needed, dtype=np.uint16)),
     }
