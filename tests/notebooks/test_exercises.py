@@ -32,7 +32,7 @@ new = pytest.mark.parametrize("path", NEW, ids=course.name)
 
 
 def numbers(path):
-    """What a lesson's exercises are called: 4.1, 4.2 and 4.3, or by the functions that they ask for."""
+    """What a lesson's exercises are called: 4.1, 4.2 and 4.3, or by the functions asked for."""
     if course.is_old(path):
         return [f"{int(course.number(path))}.{n}" for n in (1, 2, 3)]
     return list(exercise_cells(solutions_of(path)))

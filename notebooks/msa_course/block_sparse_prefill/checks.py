@@ -1,4 +1,4 @@
-"""Checks of lesson 12: cutting lists into items, combining partials, the share of rows at work."""
+"""Checks of Block-sparse prefill: items of lists, combined partials, rows at work."""
 
 import numpy as np
 

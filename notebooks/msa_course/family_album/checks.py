@@ -1,4 +1,4 @@
-"""Checks of lesson 15: tokens reached, where a system pays, a design of one's own."""
+"""Checks of The family album: tokens reached, where a system pays, a design of one's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of lesson 11: numbers read by two rounds, scores and ids in one integer, decode scores.
+"""Checks of Index score and top-16: two rounds, packed scores, decode scores.
 
 What a kernel must not read holds poison, and so does what lies around its output.
 """

@@ -1,4 +1,4 @@
-"""Checks of lesson 10: a vector sum, maxima of ragged rows, block maxima under a causal mask.
+"""Checks of Triton in twenty minutes: a sum, maxima of ragged rows, causal block maxima.
 
 The arrays of every check lie in a larger array full of poison: a kernel that reads or writes
 outside is caught, which the interpreter alone would not do.

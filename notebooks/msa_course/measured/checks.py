@@ -1,4 +1,4 @@
-"""Checks of lesson 14: a bound from bytes, a ratio from rows, where the scan takes half."""
+"""Checks of Measured: a bound from bytes, a ratio from rows, where the scan takes half."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of lesson 13: how many splits, a choice in two rounds, two sequences sharing pages."""
+"""Checks of Sparse decode: how many splits, a choice in two rounds, two sequences sharing pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of lesson 09: the teacher of a group, the gradient on scores, the gradient on weights."""
+"""Checks of Teaching the index: a teacher, the gradient on scores and on weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 12."""
+"""Known wrong answers to the exercises of Block-sparse prefill."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 11."""
+"""Known wrong answers to the exercises of Index score and top-16."""
 
 from msa_course.setup import setup
 

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 14."""
+"""Known wrong answers to the exercises of Measured."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Known wrong answers to lesson 13's exercises, and the words that must name each mistake."""
+"""Known wrong answers to Sparse decode's exercises, and the words that must name each mistake."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 09."""
+"""Known wrong answers to the exercises of Teaching the index."""
 
 import numpy as np
 

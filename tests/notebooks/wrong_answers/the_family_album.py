@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 15."""
+"""Known wrong answers to the exercises of The family album."""
 
 import numpy as np
 

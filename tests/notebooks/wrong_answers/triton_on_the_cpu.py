@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 10."""
+"""Known wrong answers to the exercises of Triton in twenty minutes."""
 
 from msa_course.setup import setup
 
