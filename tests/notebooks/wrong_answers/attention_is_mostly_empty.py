@@ -106,7 +106,7 @@ WRONG = {
     ],
     "fewest_and_most_blocks": [
         (rounded_down, "the keys that are left over need a block as well"),
-        (a_block_per_key, "there are only 4 blocks"),
+        (a_block_per_key, "there are only 20 blocks"),
         (all_blocks, "no key needs two"),
     ],
     "head_that_breaks": [
