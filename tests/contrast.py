@@ -28,6 +28,8 @@ def low_contrast(fig):
     dpi = fig.dpi
     fig.set_dpi(DPI)
     canvas.draw()
+    engine = fig.get_layout_engine()
+    fig.set_layout_engine("none")  # or axes would grow over the labels that are hidden below
     texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
     boxes = [text.get_window_extent() for text in texts]
     for text in texts:
@@ -36,6 +38,7 @@ def low_contrast(fig):
     pixels = np.asarray(canvas.buffer_rgba())[..., :3] / 255
     for text in texts:
         text.set_visible(True)
+    fig.set_layout_engine(engine or "none")
     fig.set_dpi(dpi)
     found = []
     height, width = pixels.shape[:2]

@@ -1,13 +1,12 @@
-"""The mass explorer: the arrays behind the picture, its words, its extremes, its liveliness."""
+"""The mass explorer: its arrays, its words, its extremes."""
 
 import numpy as np
 import pytest
 
 from msa_course import palette
-from msa_course.attention_is_mostly_empty import mass_explorer
+from msa_course.attention_is_mostly_empty import mass_explorer, mass_explorer_figure, measure
 from msa_ref import data, dense
 
-PNG = b"\x89PNG"
 FIRST = {"head": "layer 18 head 6", "position": 612, "block_size": 16, "top_k": 4}
 
 
@@ -38,22 +37,28 @@ def test_a_row_is_that_of_dense_attention(layer, head, position):
 
 @pytest.mark.parametrize("head", mass_explorer.head_names()[::4])
 @pytest.mark.parametrize(
-    ("position", "block_size", "top_k"), [(0, 8, 1), (99, 32, 2), (1023, 8, 9)]
+    ("position", "block_size", "top_k"), [(63, 16, 1), (612, 32, 2), (612, 128, 16), (1023, 16, 9)]
 )
-def test_the_best_blocks_hold_what_the_curve_says(head, position, block_size, top_k):
+def test_the_best_blocks_hold_what_is_said(head, position, block_size, top_k):
     mass = mass_explorer.compute(head, position, block_size, top_k)
     num_blocks = position // block_size + 1
-    kept = min(top_k, num_blocks)
-    assert len(mass.weights) == position + 1
     assert len(mass.block_mass) == num_blocks
-    assert len(mass.chosen) == kept
+    assert len(mass.chosen) == min(top_k, num_blocks)
     assert (np.diff(mass.chosen) > 0).all()
     assert mass.block_mass.sum() == pytest.approx(1)
-    assert mass.block_mass[mass.chosen].sum() == pytest.approx(mass.block_curve[kept])
+    assert mass.block_mass[mass.chosen].sum() == pytest.approx(mass.captured)
     others = np.delete(mass.block_mass, mass.chosen)
     assert others.max(initial=0) <= mass.block_mass[mass.chosen].min()
-    assert mass.tokens_read[-1] == position + 1
-    assert (mass.key_curve[mass.tokens_read] >= mass.block_curve - 1e-6).all()
+    row = mass_explorer.attention_row(head, position)
+    assert mass.by_keys == pytest.approx(np.sort(row)[-mass.tokens_read :].sum())
+    assert mass.by_keys >= mass.captured - 1e-6
+    assert np.sort(row)[-mass.keys_needed :].sum() >= 0.9
+    assert mass.held[mass_explorer.head_names().index(head)] == pytest.approx(mass.captured)
+
+
+def test_a_share_that_is_met_exactly_is_enough():
+    assert measure.keys_needed(np.array([0.125, 0.5, 0.125, 0.25]), 0.75) == 2
+    assert measure.keys_needed(np.array([0.25, 0.75]), 0.8) == 2
 
 
 def test_made_heads_are_what_their_names_say():
@@ -72,19 +77,23 @@ def test_made_heads_are_what_their_names_say():
     assert scores.mean(axis=1).argmin() == block
 
 
-def test_words_name_blocks_mass_and_token():
+def test_words_name_blocks_and_mass():
     text = say(*FIRST.values())
-    assert "best 4 blocks are 0, 8, 14, 18" in text
-    assert "64 of 613 tokens with 97% of the attention mass" in text
-    assert "235 \u201cand\u201d with 88%" in text
-    first = say("flat (made)", 0, 8, 3)
-    assert "1 visible block of 8 tokens the best block is 0: 1 of 1 token with 100%" in first
+    assert "(0, 8, 14, 18) are 64 of 613 tokens and hold 97% of the attention" in text
+    assert text.startswith("Layer 18 head 6, query 612 \u201csuite\u201d: ")
 
 
 def test_white_space_is_made_visible():
     words = data.load_text()["words"]
     token = next(i for i, word in enumerate(words) if word == "\n")
-    assert mass_explorer.spell(token, "layer 0 head 0") == f"{token} \u201c\u21b5\u201d"
+    assert mass_explorer.spell(token) == f"{token} \u201c\u21b5\u201d"
     long = next(i for i, word in enumerate(words) if len(word.strip()) > 12)
-    assert mass_explorer.spell(long, "layer 0 head 0").endswith("\u2026\u201d")
-    assert mass_explorer.spell(7, "flat (made)") == "7"
+    assert mass_explorer.spell(long).endswith("\u2026\u201d")
+
+
+@pytest.mark.parametrize("position", [63, 1023])
+@pytest.mark.parametrize("block_size", [16, 128])
+def test_the_extremes_are_drawn(position, block_size):
+    for head in ("flat (made)", "layer 18 head 8"):
+        mass = mass_explorer.compute(head, position, block_size, 16)
+        mass_explorer_figure.draw(mass).draw_without_rendering()

@@ -1,4 +1,4 @@
-"""The mass explorer: how much of a query's attention the best k keys or blocks hold, and where."""
+"""The mass explorer: how much of a query's attention the best k blocks hold, in every head."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ from typing import NamedTuple
 
 import numpy as np
 
+from msa_course.attention_is_mostly_empty.measure import held_by_best, keys_needed
 from msa_ref import data, dense, selection
 
-NUM_TOKENS = 1024
-BLOCK_SIZES = (8, 16, 32, 64, 128)
+POSITIONS = (63, 127, 255, 383, 511, 612, 767, 1023)
+BLOCK_SIZES = (16, 32, 64, 128)
+MAX_BLOCKS = 16
 MADE = ("flat", "peaked", "sink", "needle")
 WARM_PASSAGE = slice(416, 448)
 NEEDLE_BLOCK, NEEDLE = slice(704, 736), 717
 LONGEST_NAME = 12
+ENOUGH = 0.9
 
 
 class Mass(NamedTuple):
-    """Where one query's attention lies; the best k blocks by mass are `chosen`, ascending."""
+    """Where one query's attention lies, and how much of it the best k blocks hold."""
 
     head: str
     position: int
     block_size: int
-    weights: np.ndarray  # [S] of every visible key, summing to 1
     block_mass: np.ndarray  # [nb]
-    chosen: np.ndarray  # block ids
-    key_curve: np.ndarray  # [S + 1] mass of the best 0, 1, 2, ... keys
-    block_curve: np.ndarray  # [nb + 1] mass of the best 0, 1, 2, ... blocks
-    tokens_read: np.ndarray  # [nb + 1] tokens in the best 0, 1, 2, ... blocks
+    chosen: np.ndarray  # ids of the best blocks, ascending
+    tokens_read: int  # tokens in them
+    captured: float  # mass in them
+    by_keys: float  # mass of as many keys, the best ones, picked one by one
+    keys_needed: int  # keys, best first, that hold ENOUGH of the mass
+    held: np.ndarray  # [31] mass in the best blocks of every head, in the order of head_names()
 
 
 def head_names() -> tuple[str, ...]:
@@ -56,6 +60,7 @@ def made_scores(kind: str, position: int) -> np.ndarray:
     return scores
 
 
+@lru_cache(maxsize=1024)
 def attention_row(head: str, position: int) -> np.ndarray:
     """Weights [position + 1] of one query of one head."""
     if head.endswith("(made)"):
@@ -76,62 +81,59 @@ def _load_layer(layer):
 
 
 @lru_cache
-def _token_texts():
+def token_texts() -> list[str]:
+    """The text's tokens."""
     return data.load_text()["words"]
 
 
-@lru_cache(maxsize=64)
+def block_mass(head: str, position: int, block_size: int) -> np.ndarray:
+    """Mass [nb] of every block that the query sees."""
+    row = attention_row(head, position)[None, None, None]
+    return selection.block_mass(row, num_kv_heads=1, block_size=block_size)[0, 0, 0]
+
+
+def _held(head, position, block_size, top_k):
+    return held_by_best(block_mass(head, position, block_size))[:top_k][-1]
+
+
 def compute(head: str, position: int, block_size: int, top_k: int) -> Mass:
-    """The row's weights, its mass by block, and how both add up when the best come first."""
-    weights = attention_row(head, position)
-    row = weights[None, None, None]
-    mass = selection.block_mass(row, num_kv_heads=1, block_size=block_size)
-    chosen = selection.select_blocks(
-        mass, top_k=top_k, block_size=block_size, num_keys=position + 1, local_blocks=0
-    )[0, 0, 0]
-    mass = mass[0, 0, 0]
-    order = np.argsort(-mass, kind="stable")
-    sizes = np.minimum(block_size, position + 1 - np.arange(len(mass)) * block_size)
+    """The mass of every block, the best `top_k` blocks, and what they hold in every head."""
+    mass = block_mass(head, position, block_size)
+    sizes = {"block_size": block_size, "num_keys": position + 1, "local_blocks": 0}
+    chosen = selection.select_blocks(mass[None, None, None], top_k=top_k, **sizes)[0, 0, 0]
+    chosen = chosen[chosen >= 0]
+    read = int(np.minimum(block_size, position + 1 - chosen * block_size).sum())
+    row = attention_row(head, position)
     return Mass(
         head,
         position,
         block_size,
-        weights,
         mass,
-        chosen[chosen >= 0],
-        np.append(0, np.cumsum(np.sort(weights)[::-1])),
-        np.append(0, np.cumsum(mass[order])),
-        np.append(0, np.cumsum(sizes[order])),
+        chosen,
+        read,
+        float(mass[chosen].sum()),
+        float(held_by_best(row)[read - 1]),
+        keys_needed(row, ENOUGH),
+        np.array([_held(name, position, block_size, top_k) for name in head_names()]),
     )
 
 
-def spell(token: int, head: str) -> str:
-    """Name of a token: its number and, in a captured head, its word, white space made visible."""
-    if head.endswith("(made)"):
-        return f"{token}"
-    word = _token_texts()[token]
+def spell(token: int) -> str:
+    """Name of a token: its number and its word, white space made visible."""
+    word = token_texts()[token]
     word = word.strip() or word.replace(" ", "\u2423").replace("\n", "\u21b5")
     short = word if len(word) <= LONGEST_NAME else word[: LONGEST_NAME - 1] + "\u2026"
     return f"{token} \u201c{short}\u201d"
 
 
-def _count(number, thing):
-    return f"{number} {thing}" + ("" if number == 1 else "s")
-
-
 def describe(mass: Mass) -> str:
-    """How much the best blocks hold, what the same number of keys would, and the heaviest token."""
-    head, position = mass.head, mass.position
-    kept = len(mass.chosen)
-    read, captured = mass.tokens_read[kept], mass.block_curve[kept]
-    heaviest = int(mass.weights.argmax())
-    name = head[0].upper() + head[1:]
+    """How much the best blocks hold, and what the same number of keys would."""
+    kept, count = len(mass.chosen), len(mass.block_mass)
     ids = ", ".join(map(str, mass.chosen))
-    blocks = f"best {kept} blocks are {ids}" if kept > 1 else f"best block is {ids}"
     return (
-        f"{name}, query at token {spell(position, head)}. Of "
-        f"{_count(len(mass.block_mass), 'visible block')} of {mass.block_size} tokens the "
-        f"{blocks}: {read} of {_count(position + 1, 'token')} with {captured:.0%} of the attention "
-        f"mass. As many keys picked one by one would hold {mass.key_curve[read]:.0%}. The "
-        f"heaviest token is {spell(heaviest, head)} with {mass.weights[heaviest]:.0%}."
+        f"{mass.head[0].upper()}{mass.head[1:]}, query {spell(mass.position)}: the best {kept} of "
+        f"{count} blocks of {mass.block_size} tokens ({ids}) are {mass.tokens_read} of "
+        f"{mass.position + 1} tokens and hold {mass.captured:.0%} of the attention. As many keys "
+        f"picked one by one would hold {mass.by_keys:.0%}. For 90% this query needs "
+        f"{mass.keys_needed} keys."
     )

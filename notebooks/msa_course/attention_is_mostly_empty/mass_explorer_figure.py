@@ -1,121 +1,75 @@
-"""Pictures of the mass explorer: mass in token order, how it adds up, the heaviest tokens."""
+"""The mass explorer, drawn and alive: every head's share in the best k blocks, and one head's
+blocks."""
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from pathlib import Path
 
-from msa_course import palette
+import numpy as np
+from matplotlib.figure import Figure
+
+from msa_course import live
+from msa_course.attention_is_mostly_empty import figures
 from msa_course.attention_is_mostly_empty.mass_explorer import (
     BLOCK_SIZES,
-    NUM_TOKENS,
+    ENOUGH,
+    MAX_BLOCKS,
+    POSITIONS,
     Mass,
-    _count,
+    attention_row,
+    block_mass,
     compute,
     describe,
     head_names,
     spell,
 )
-from msa_course.explorer import Explorer, choice, new_figure, slider
+from msa_course.attention_is_mostly_empty.measure import held_by_best, keys_needed
 
-NAMED_TOKENS = 6
-Y_TICKS = [0, 0.5, 1]
-TITLE_Y = 1.03  # a fixed place: looking for one costs a tenth of every redraw
+MODULE = Path(__file__).with_name("mass_explorer.mjs")
 
 
 def draw(mass: Mass) -> Figure:
-    """The mass in token order with the chosen blocks lit; how it adds up; the heaviest tokens."""
-    fig = new_figure(8.4, 5.4, layout="none")
-    draw_order(fig.add_axes((0.085, 0.59, 0.895, 0.33)), mass)
-    draw_curves(fig.add_axes((0.085, 0.1, 0.44, 0.32)), mass)
-    _draw_heaviest(fig.add_axes((0.745, 0.1, 0.2, 0.32)), mass)
-    chips = [Patch(color=palette.CHOSEN, label="chosen block")]
-    chips.append(Patch(color=palette.VISIBLE, label="visible block"))
-    chips.append(Patch(color=palette.HIDDEN, label="hidden: the future"))
-    fig.legend(handles=chips, ncols=3, loc="upper right", bbox_to_anchor=(0.985, 1.0))
-    return fig
-
-
-def draw_order(ax: Axes, mass: Mass) -> None:
-    """Draw every block's mass as a bar and every token's as a thin line, in token order."""
-    edges = np.append(np.arange(0, len(mass.weights), mass.block_size), len(mass.weights))
-    lit = np.isin(np.arange(len(mass.block_mass)), mass.chosen)
-    for is_lit, colour in ((False, palette.VISIBLE), (True, palette.CHOSEN)):
-        heights = np.where(lit == is_lit, mass.block_mass, 0)
-        ax.stairs(heights, edges, fill=True, color=colour)
-    for block in mass.chosen:  # a mark under the axis, for chosen blocks whose bar is low
-        ax.plot(edges[block : block + 2], [0, 0], color=palette.CHOSEN, linewidth=5, zorder=3)
-    stems = [[(j + 0.5, 0), (j + 0.5, w)] for j, w in enumerate(mass.weights) if w > 1e-3]
-    ax.add_collection(LineCollection(stems, color=palette.INK, linewidth=0.8, zorder=2))
-    ax.axvspan(len(mass.weights), NUM_TOKENS, color=palette.HIDDEN)
-    ax.axvline(len(mass.weights), color=palette.INK, linewidth=0.8, linestyle=":")
-    ax.set(
-        xlim=(0, NUM_TOKENS),
-        ylim=(0, 1.08 * mass.block_mass.max()),
-        xlabel="token (black: single tokens; dotted: the query)",
-        ylabel="share of mass",
+    """All heads as bars of the mass that their best blocks hold; the blocks of the one chosen."""
+    return figures.heads_and_blocks(
+        head_names(), mass.held, mass.head, mass.block_mass, mass.chosen, mass.block_size
     )
-    ax.set_title("Where the attention lies", y=TITLE_Y)
 
 
-def draw_curves(ax: Axes, mass: Mass) -> None:
-    """Draw the mass held against the tokens read, best first: single keys, and whole blocks."""
-    kept = len(mass.chosen)
-    read, captured = mass.tokens_read[kept], mass.block_curve[kept]
-    singles, whole = {"label": "best keys, one by one"}, {"label": "best blocks"}
-    # Logarithms on a plain axis, because a log axis is slow to draw.
-    keys = np.log2(np.arange(1, len(mass.key_curve)))
-    ax.plot(keys, mass.key_curve[1:], "--", color=palette.INK, **singles)
-    tokens = np.log2(mass.tokens_read[1:])
-    ax.plot(tokens, mass.block_curve[1:], ".-", markersize=4, color=palette.CHOSEN, **whole)
-    ax.axvline(np.log2(read), color=palette.GREY, linewidth=0.8, linestyle=":")
-    ax.plot(np.log2(read), captured, "o", color=palette.CHOSEN, markersize=9)
-    ax.set(
-        xlim=(-0.2, np.log2(NUM_TOKENS) + 0.2),
-        ylim=(0, 1.04),
-        xlabel="tokens read, best first",
-        ylabel="share of mass held",
-        yticks=Y_TICKS,
-    )
-    title = f"{_count(read, 'token')} in {_count(kept, 'block')}: {captured:.0%} of the mass"
-    ax.set_title(title, y=TITLE_Y)
-    ticks = [1, 4, 16, 64, 256, 1024]
-    ax.set_xticks(np.log2(ticks), [str(tick) for tick in ticks])
-    ax.legend(loc="lower right", fontsize=8)
+def stored() -> dict:
+    """What the explorer needs, for every head and every query of POSITIONS in turn.
+
+    `mass_roots` are the fourth roots of the smallest blocks' mass, or blocks of next to no mass
+    would seem alike. `keys` is the mass of the best n keys, for n at every
+    multiple of the smallest block, and again for n beyond such a multiple by what the last block
+    has; so whatever blocks are read, their number of tokens is there.
+    """
+    smallest = BLOCK_SIZES[0]
+    mass, keys, needed = [], [], []
+    for head in head_names():
+        for position in POSITIONS:
+            row = attention_row(head, position)
+            held = np.append(0, held_by_best(row))
+            whole = np.arange(0, position + 2, smallest)
+            ragged = np.arange((position + 1) % smallest, position + 2, smallest)
+            mass.append(block_mass(head, position, smallest))
+            keys += [held[whole], held[ragged]]
+            needed.append(keys_needed(row, ENOUGH))
+    return {
+        "heads": list(head_names()),
+        "positions": list(POSITIONS),
+        "names": [spell(position) for position in POSITIONS],
+        "sizes": list(BLOCK_SIZES),
+        "most": MAX_BLOCKS,
+        "mass_roots": live.quantise(np.concatenate(mass) ** 0.25),
+        "keys": live.quantise(np.concatenate(keys)),
+        "needed": live.pack(np.array(needed, dtype=np.uint16)),
+    }
 
 
-def _draw_heaviest(ax: Axes, mass: Mass) -> None:
-    """The heaviest tokens as bars, lit if their block was chosen."""
-    heaviest = np.argsort(-mass.weights, kind="stable")[:NAMED_TOKENS]
-    lit = np.isin(heaviest // mass.block_size, mass.chosen)
-    rows, shares = np.arange(len(heaviest)), mass.weights[heaviest]
-    colours = np.where(lit, palette.CHOSEN, palette.VISIBLE)
-    ax.barh(rows, shares, color=colours, height=0.7)
-    for row, share in zip(rows, shares):
-        ax.text(share, row, f" {share:.1%}", va="center", size=9)
-    names = [spell(int(token), mass.head).replace("$", "\\$") for token in heaviest]
-    ax.set_yticks(rows, names)
-    ax.set(
-        xlim=(0, 1.5 * shares.max()),
-        ylim=(NAMED_TOKENS - 0.5, -0.5),
-        xlabel="share of mass",
-        xticks=[0, round(float(shares.max()), 3)],
-    )
-    ax.set_title("Heaviest tokens", y=TITLE_Y)
-
-
-def explorer() -> Explorer:
-    """The explorer: a made or a captured head, one query, blocks of any size, k of them."""
-    return Explorer(
-        "Mass explorer",
-        compute,
-        draw,
-        describe,
-        head=choice("head", head_names(), "layer 18 head 6"),
-        position=slider("query (token)", 612, 0, NUM_TOKENS - 1),
-        block_size=choice("block size", BLOCK_SIZES, 16),
-        top_k=slider("k, blocks read", 4, 1, 16),
-    )
+def explorer(
+    head: str = "layer 18 head 6", position: int = 612, block_size: int = 32, top_k: int = 4
+) -> None:
+    """Displays the explorer, opened at these settings; a picture where scripts do not run."""
+    opening = {"head": head, "position": position, "block_size": block_size, "top_k": top_k}
+    mass = compute(**opening)
+    live.show_live(MODULE, stored() | {"opening": opening}, draw(mass), describe(mass))

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 03."""
+"""Known wrong answers to the exercises on how empty attention is."""
 
 import numpy as np
 
@@ -23,6 +23,19 @@ def split(weights, block_size):
     return [weights[i : i + block_size] for i in range(0, len(weights), block_size)]
 
 
+def whole_blocks_alone(weights, block_size):
+    count = len(weights) // block_size
+    return weights[: count * block_size].reshape(count, block_size).sum(axis=1)
+
+
+def mean_of_blocks(weights, block_size):
+    return np.array([chunk.mean() for chunk in split(weights, block_size)])
+
+
+def highest_of_blocks(weights, block_size):
+    return np.array([chunk.max() for chunk in split(weights, block_size)])
+
+
 def first_blocks(weights, block_size, top_k):
     count = block_size * top_k
     return weights[:count].sum(), np.sort(weights)[::-1][:count].sum()
@@ -45,40 +58,61 @@ def as_many_keys_as_blocks(weights, block_size, top_k):
     return sum(mass[:top_k]), np.sort(weights)[::-1][:top_k].sum()
 
 
-def best_scores(q, k, block_size):
-    return np.array([(chunk @ q).max() for chunk in split(k, block_size)])
+def rounded_down(num_keys, block_size, num_blocks):
+    return num_keys // block_size, min(num_keys, num_blocks)
 
 
-def gap_of_highest_channels(q, k, block_size):
-    bound = np.array([chunk.max(axis=0) @ q for chunk in split(k, block_size)])
-    return bound - best_scores(q, k, block_size)
+def a_block_per_key(num_keys, block_size, num_blocks):
+    return -(-num_keys // block_size), num_keys
 
 
-def gap_of_absolute_values(q, k, block_size):
-    bound = np.array([np.abs(chunk).max(axis=0) @ np.abs(q) for chunk in split(k, block_size)])
-    return bound - best_scores(q, k, block_size)
+def all_blocks(num_keys, block_size, num_blocks):
+    return -(-num_keys // block_size), num_blocks
 
 
-def gap_of_the_best_key(q, k, block_size):
-    return best_scores(q, k, block_size) - best_scores(q, k, block_size)
+def head_that_is_served_well():
+    return "layer 18 head 6", 1
+
+
+def head_made_by_hand():
+    return "flat (made)", 18
+
+
+def head_with_four_blocks():
+    return "layer 0 head 2", 4
+
+
+def head_with_all_blocks():
+    return "layer 0 head 0", 20
 
 
 WRONG = {
-    "3.1": [
+    "keys_needed": [
         (keys_that_fall_short, "one more is needed"),
         (keys_beyond_the_share, "exactly the share is enough"),
         (keys_in_text_order, "not the first in the text"),
         (keys_lightest_first, "heaviest first"),
     ],
-    "3.2": [
+    "mass_of_blocks": [
+        (whole_blocks_alone, "the last block is a block too"),
+        (mean_of_blocks, "a sum, not a mean"),
+        (highest_of_blocks, "not the highest weight"),
+    ],
+    "blocks_against_keys": [
         (first_blocks, "not the best"),
         (ragged_block_dropped, "the ragged last block is a block too"),
         (ragged_block_counted_as_full, "tokens: 1, not 1 x 2"),
         (as_many_keys_as_blocks, "as many keys as these blocks have tokens: 2, not 1"),
     ],
-    "3.3": [
-        (gap_of_highest_channels, "never below a real score"),
-        (gap_of_absolute_values, "a block of one key"),
-        (gap_of_the_best_key, "not the keys"),
+    "fewest_and_most_blocks": [
+        (rounded_down, "the keys that are left over need a block as well"),
+        (a_block_per_key, "there are only 20 blocks"),
+        (all_blocks, "no key needs two"),
+    ],
+    "head_that_breaks": [
+        (head_that_is_served_well, "they hold 97%"),
+        (head_made_by_hand, "made by hand"),
+        (head_with_four_blocks, "expected the least k that holds 90%, 17; got 4"),
+        (head_with_all_blocks, "a smaller k would do"),
     ],
 }
