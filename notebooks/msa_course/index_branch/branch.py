@@ -35,11 +35,11 @@ def norm_and_rotate(
 
 
 class Catalogue(NamedTuple):
-    """One query's block scores by a trained index, the blocks it reads, and what speaks for them."""
+    """One query's block scores by a trained index, the blocks it reads, and their best tokens."""
 
     scores: Float[np.ndarray, " nb"]
     chosen: list[int]
-    winners: dict[int, int]  # the best token of each chosen block
+    winners: dict[int, int]  # by chosen block
     words: list[str]
 
 

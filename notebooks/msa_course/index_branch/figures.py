@@ -110,7 +110,9 @@ def toy(masked: np.ndarray, pooled: np.ndarray) -> Figure:
             fill = palette.HIDDEN if score == -np.inf else palette.CHOSEN
             _cell(ax, 2 * block, 0, 2, "-inf" if score == -np.inf else f"{score:g}", fill)
             ax.text(2 * block + 1, -0.45, f"block {block}", ha="center", size=8)
-        ax.set(xlim=(0, 8), ylim=(-0.6, 2.8), title=f"Group {group}: tokens, and the best of each pair")
+        ax.set(
+            xlim=(0, 8), ylim=(-0.6, 2.8), title=f"Group {group}: tokens, and the best of each pair"
+        )
         ax.title.set_size(9.5)
         ax.set_axis_off()
     return fig
@@ -147,7 +149,11 @@ def three_pools(recalls: np.ndarray) -> Figure:
         bars = ax.bar(at, recalls[:, place], 0.25, color=fill)
         labels = [f"{pool}\n{value:.3f}" for value in recalls[:, place]]
         ax.bar_label(bars, labels, size=8.5, padding=2)
-    names = ["spreads over hundreds of tokens", "looks at the last few", "looks up repeated phrases"]
+    names = [
+        "spreads over hundreds of tokens",
+        "looks at the last few",
+        "looks up repeated phrases",
+    ]
     ticks = [f"layer {layer}\n{name}" for layer, name in zip(LAYERS, names)]
     ax.set(ylim=(0, 1.22), ylabel="score recall, 4 blocks read", yticks=[0, 0.25, 0.5, 0.75, 1])
     ax.set_xticks(range(len(recalls)), ticks)
@@ -191,7 +197,9 @@ def leak(excess: np.ndarray, block_size: int) -> Figure:
                         color="black", weight="bold")  # fmt: skip
     ax.set(xlim=(0, excess.shape[1] * block_size), ylim=(len(excess), 0))
     ax.set(xlabel="token", ylabel="query", xticks=range(0, 25, block_size))
-    ax.text(excess.shape[1] * block_size - 0.5, 1.5, "the future: no score", ha="right", va="center")
+    ax.text(
+        excess.shape[1] * block_size - 0.5, 1.5, "the future: no score", ha="right", va="center"
+    )
     ax.text(0.5, len(excess) - 1.5, "as it should be", va="center")
     ax.spines[:].set_visible(False)
     return fig

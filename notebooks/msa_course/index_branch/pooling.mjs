@@ -38,7 +38,7 @@ export function render({ model, el }) {
     .pool-row .bars { display: flex; height: 56px; gap: 2px; align-items: stretch; }
     .pool-row button { flex: 1 1 0; min-width: 0; padding: 0; border: 0; border-radius: 2px; display: flex;
       align-items: flex-end; background: var(--hidden); overflow: hidden; }
-    .pool-row i { display: block; width: 100%; background: var(--visible); }
+    .pool-row i { display: block; width: 100%; min-height: 3px; background: var(--visible); }
     .pool-row .dark i { background: var(--chosen); }
     .pool-row .local i { background: repeating-linear-gradient(45deg, var(--forced) 0 4px, #7a5200 4px 6px); }
     .pool-row .shown { outline: 2px solid var(--ink); outline-offset: 1px; }
@@ -68,7 +68,7 @@ export function render({ model, el }) {
   const strips = ["attention", ...pools].map((title) => {
     const heading = make("h4"), bars = make("div", { class: "bars" });
     const buttons = Array.from({ length: blocks }, (_, id) => {
-      const button = make("button", { type: "button" }, make("i"));
+      const button = make("button", { type: "button", "aria-label": `${title}, block ${id}` }, make("i"));
       const look = () => { state.shown = id; update(); };
       button.addEventListener("pointerenter", look);
       button.addEventListener("click", look);

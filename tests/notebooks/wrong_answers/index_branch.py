@@ -17,9 +17,7 @@ def tokens_before_heads(x, w_iq, w_ik, num_groups):
 
 def a_key_head_for_every_group(x, w_iq, w_ik, num_groups):
     index_q = (x @ w_iq).reshape(1, len(x), num_groups, -1).swapaxes(1, 2)
-    return index_q, np.repeat((x @ w_ik)[None, None], num_groups, axis=1) if num_groups > 1 else (
-        x @ w_ik
-    )[None]
+    return index_q, np.repeat((x @ w_ik)[None, None], num_groups, axis=1)
 
 
 def _tokens(index_q, index_k, scale=None):
@@ -80,7 +78,7 @@ def height_alone(needle, filler):
 
 
 def a_tie_is_enough(needle, filler):
-    return max(1, math.ceil(math.exp(needle - filler) - 1e-9))
+    return math.ceil(math.exp(needle - filler))
 
 
 def work_alone(num_heads, num_kv_heads, head_dim, key_bytes, ratio):
@@ -93,9 +91,9 @@ def bytes_alone(num_heads, num_kv_heads, head_dim, key_bytes, ratio):
 
 WRONG = {
     "project_index": [
-        (heads_and_tokens_mixed, "heads first and swap axes after"),
+        (heads_and_tokens_mixed, "into heads first"),
         (tokens_before_heads, "heads come before tokens"),
-        (a_key_head_for_every_group, "the key has one head"),
+        (a_key_head_for_every_group, "the key has one"),
     ],
     "block_scores": [
         (mask_after_the_max, "mask the tokens before the max"),
