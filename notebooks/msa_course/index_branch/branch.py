@@ -43,13 +43,19 @@ class Catalogue(NamedTuple):
     words: list[str]
 
 
+def trained_index(
+    num_tokens: int,
+) -> tuple[Float[np.ndarray, "1 Hkv T di"], Float[np.ndarray, "1 1 T di"]]:
+    """Index queries and keys of the captured text's first tokens by layer 18's shipped index."""
+    weights, hidden = data.load_index_weights(18), data.load_hidden()[:num_tokens]
+    index_q, index_k = project_index(hidden, weights.q_proj.T, weights.k_proj.T, 3)
+    return norm_and_rotate(index_q, weights.q_norm), norm_and_rotate(index_k, weights.k_norm)
+
+
 def catalogue(query: int = 612, group: int = 2, top_k: int = 4) -> Catalogue:
     """What the shipped index of SmolLM2's layer 18 says to one query of the captured text."""
-    weights, hidden = data.load_index_weights(18), data.load_hidden()[: query + 1]
-    heads = project_index(hidden, weights.q_proj.T, weights.k_proj.T, 3)
-    index_q = norm_and_rotate(heads[0], weights.q_norm)[:, :, -1:]
-    index_k = norm_and_rotate(heads[1], weights.k_norm)
-    tokens = scoring.token_scores(index_q, index_k)[0, group, 0]
+    index_q, index_k = trained_index(query + 1)
+    tokens = scoring.token_scores(index_q[:, :, -1:], index_k)[0, group, 0]
     scores = scoring.max_pool(tokens, 32)
     sizes = {"top_k": top_k, "block_size": 32, "num_keys": query + 1}
     chosen = selection.select_blocks(scores[None, None, None], **sizes)[0, 0, 0].tolist()
