@@ -44,12 +44,17 @@ def four_steps(steps: FourSteps, block_size: int, marked: int, word: str) -> Fig
         ax.tick_params(labelsize=8)
         for block in steps.chosen:
             ax.axvspan(block * block_size, (block + 1) * block_size, color=SOFT_BLUE, zorder=0)
-    axes[0].vlines(np.arange(tokens) + 0.5, -10, steps.token_scores, color=palette.GREY, linewidth=0.7)
+    axes[0].vlines(
+        np.arange(tokens) + 0.5, -10, steps.token_scores, color=palette.GREY, linewidth=0.7
+    )
     axes[0].set(ylim=(-10, 8))
     floor = steps.block_scores.min() - 1
     chosen = np.isin(np.arange(count), steps.chosen)
     fills = np.where(chosen, palette.CHOSEN, palette.VISIBLE)
-    axes[1].bar(starts, steps.block_scores - floor, block_size - 3, floor, align="edge", color=fills)
+    fills[-1] = palette.FORCED
+    axes[1].bar(
+        starts, steps.block_scores - floor, block_size - 3, floor, align="edge", color=fills
+    )
     for block, start in enumerate(starts):
         local = block == count - 1
         fill = palette.FORCED if local else palette.CHOSEN if chosen[block] else palette.HIDDEN
@@ -57,11 +62,14 @@ def four_steps(steps: FourSteps, block_size: int, marked: int, word: str) -> Fig
         axes[2].add_patch(Rectangle((start, 0), block_size - 3, 1, facecolor=fill, hatch=hatch,
                                     edgecolor="white", linewidth=0))  # fmt: skip
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1} if local else None
+        ink = "white" if fill == palette.CHOSEN else palette.INK
         axes[2].text(start + block_size / 2 - 1.5, 0.5, block, ha="center", va="center", size=8.5,
-                     color="white" if chosen[block] and not local else palette.INK, bbox=box)  # fmt: skip
+                     color=ink, bbox=box)  # fmt: skip
     axes[2].set(ylim=(0, 1), yticks=[])
     axes[2].spines[:].set_visible(False)
-    axes[3].vlines(np.arange(tokens) + 0.5, 0, 100 * steps.weights, color=palette.CHOSEN, linewidth=1.6)
+    axes[3].vlines(
+        np.arange(tokens) + 0.5, 0, 100 * steps.weights, color=palette.CHOSEN, linewidth=1.6
+    )
     axes[3].annotate(f"{100 * steps.weights[marked]:.0f} % to token {marked}, “{word}”",
                      (marked + 6, 80), size=9)  # fmt: skip
     axes[3].set(ylim=(0, 100), ylabel="%", xlim=(0, count * block_size), xlabel="token")
@@ -81,6 +89,7 @@ def tiles(ax: Axes, states: np.ndarray, num_queries: int, num_keys: int, sizes: 
         ax.add_patch(Rectangle((left, top), width, height, facecolor=FILLS[state], hatch=hatch,
                                edgecolor="white", linewidth=1.5))  # fmt: skip
     ax.set(xlim=(0, num_keys), ylim=(num_keys, 0), xlabel="key (token)", ylabel="query (token)")
+    ax.locator_params(integer=True)
     ax.spines[:].set_visible(False)
 
 
@@ -108,16 +117,17 @@ def three_calls(calls: Sequence[tuple[str, int, np.ndarray]], num_keys: int, siz
 
 def two_tile_maps(dense: np.ndarray, readers: np.ndarray, query_tile: int) -> Figure:
     """Tiles that dense attention computes, and how many queries of each tile chose each block."""
-    fig = new_figure(8, 4.3)
+    fig = new_figure(8, 5)
     left, right = fig.subplots(1, 2)
     count = len(dense)
     legend = [
         Patch(facecolor=palette.HIDDEN, edgecolor=palette.GREY, label="not computed"),
-        Patch(facecolor=palette.VISIBLE, label="computed: all, or some, of its queries read it"),
+        Patch(facecolor=palette.VISIBLE, label="some of its queries read it"),
         Patch(facecolor=palette.CHOSEN, label="all queries of the tile read it"),
-        Patch(facecolor=PARTIAL, hatch=PARTIAL_HATCH, edgecolor=palette.GREY, label="masked inside"),
+        Patch(
+            facecolor=PARTIAL, hatch=PARTIAL_HATCH, edgecolor=palette.GREY, label="masked inside"
+        ),
     ]
-    legend[1].set_label("some of its queries read it")
     for row, column in np.ndindex(dense.shape):
         for ax, work, full in (
             (left, dense[row, column] > 0, True),
@@ -179,7 +189,7 @@ def loads(names: Sequence[str], counts: Sequence[int], mib: float) -> Figure:
     bars = ax.barh(names, counts, color=fills)
     labels = [f"{count:,} loads, {count * mib:.1f} MiB" for count in counts]
     ax.bar_label(bars, labels, padding=4, size=9)
-    ax.set(xlim=(0, 1.3 * max(counts)), xlabel="loads of a block's keys and values, one KV head")
+    ax.set(xlim=(0, 1.45 * max(counts)), xlabel="loads of a block's keys and values, one KV head")
     ax.invert_yaxis()
     return fig
 
@@ -197,20 +207,21 @@ def sliding_blocks(absolute: np.ndarray, relative: np.ndarray, token: int) -> Fi
                 block = row[first]
                 fill = palette.HIDDEN if block < 0 else fills[block % 2]
                 ax.add_patch(Rectangle((first, query), stop - first, 1, facecolor=fill))
-                if block >= 0 and query % 3 == 0 and stop - first > 1:
-                    ax.text((first + stop) / 2, query + 0.5, block, ha="center", va="center",
+                if block >= 0 and query % 3 == 0:
+                    ax.text(first + 0.5, query + 0.5, block, ha="center", va="center",
                             size=8)  # fmt: skip
         frame = Rectangle((token, token), 1, len(ids) - token, fill=False, linewidth=2)
         ax.add_patch(frame)
         ax.set(xlim=(0, ids.shape[1]), ylim=(len(ids), 0), xlabel="key (token)")
         ax.set_title(title, size=10)
+        ax.locator_params(integer=True)
         ax.spines[:].set_visible(False)
     axes[0].set_ylabel("query (token)")
     return fig
 
 
 def padding(held: np.ndarray, lost_at: int) -> Figure:
-    """Share of the query's attention in the same four block ids, by tokens of padding on the left."""
+    """Share of the query's attention in the same block ids, by tokens of padding on the left."""
     fig = new_figure(8, 2.9)
     ax = fig.subplots()
     pads = np.arange(len(held))

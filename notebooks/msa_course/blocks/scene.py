@@ -1,4 +1,4 @@
-"""Token 612 of the captured text on its way through MSA, and what a whole layer's queries choose."""
+"""Token 612 of the captured text on its way through MSA, and what its whole layer chooses."""
 
 from __future__ import annotations
 
