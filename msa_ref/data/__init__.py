@@ -71,6 +71,40 @@ def load_capture(layer: int) -> Capture:
     return Capture(*(arrays[name].astype(np.float32) for name in Capture._fields))
 
 
+def load_hidden() -> Float[np.ndarray, "T width"]:
+    """What layer 18's projections read, one row per token of the text, float32: X of q = X W_q."""
+    return load_arrays("smollm2_hidden_18.npz")["hidden"].astype(np.float32)
+
+
+class IndexWeights(NamedTuple):
+    """One layer's trained index branch, float32: projections as [out, in], norms by channel."""
+
+    q_proj: Float[np.ndarray, "Hkv*di width"]
+    k_proj: Float[np.ndarray, "di width"]
+    q_norm: Float[np.ndarray, " di"]
+    k_norm: Float[np.ndarray, " di"]
+
+
+def load_index_weights(layer: int) -> IndexWeights:
+    """The shipped index branch of one of SmolLM2's 30 layers. Any other layer raises ValueError."""
+    check_int("layer", layer, 0)
+    for name in ("smollm2_index_0.safetensors", "smollm2_index_1.safetensors"):
+        content = read_file(name)
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        if f"layers.{layer}.q_proj.weight" in header:
+            entries = [header[f"layers.{layer}.{part}.weight"] for part in IndexWeights._fields]
+            return IndexWeights(*(_half_floats(content, start, entry) for entry in entries))
+    raise ValueError(f"layer: got {layer}, takes 0 to 29")
+
+
+def _half_floats(content: bytes, start: int, entry: dict) -> np.ndarray:
+    """An fp16 tensor of a safetensors file as float32; offsets count from the header's end."""
+    first, stop = (start + offset for offset in entry["data_offsets"])
+    values = np.frombuffer(content[first:stop], dtype="<f2").astype(np.float32)
+    return values.reshape(entry["shape"])
+
+
 def load_text() -> dict:
     """The captured `text`, its `words` (one string a token), the `layers` and the sources."""
     return json.loads(read_file("smollm2_text.json"))

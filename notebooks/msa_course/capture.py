@@ -1,4 +1,5 @@
-"""Capture real attention: q, k, v of three layers of SmolLM2-135M over 1,024 tokens of real text.
+"""Capture real attention: q, k, v of three layers of SmolLM2-135M over 1,024 tokens of real text,
+and the hidden states from which one of them makes its own.
 
 Writes the files that `msa_ref.data` reads, beside it. Needs `make real`:
 
@@ -29,6 +30,18 @@ NUM_TOKENS = 1024
 TOPICS = ("for", "while", "break", "continue", "with")
 # Heads of different characters: the flattest ones, a purely local one, a sink and a look-up.
 LAYERS = (0, 11, 18)
+LAYER_WITH_HIDDEN = 18
+
+
+class Watched(SmolLM2):
+    """The model, which keeps what one layer's projections read: `hidden`, a list of [T, width]."""
+
+    watched = LAYER_WITH_HIDDEN
+
+    def _heads(self, x, layer, name):
+        if layer == self.watched and name == "attn_q":
+            self.hidden = [*getattr(self, "hidden", []), x]
+        return super()._heads(x, layer, name)
 
 
 def capture(model: SmolLM2, ids: Int[np.ndarray, " T"], layers=LAYERS) -> dict[int, Capture]:
@@ -60,12 +73,14 @@ def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     import pydoc_data.topics  # absent from a browser's Python
 
-    model = SmolLM2()
+    model = Watched()
     text = "\n".join(pydoc_data.topics.topics[topic] for topic in TOPICS)
     ids = model.encode(text, at_least=NUM_TOKENS)[:NUM_TOKENS]
     for layer, arrays in capture(model, ids).items():
         halves = {name: array.astype(np.float16) for name, array in arrays._asdict().items()}
         np.savez_compressed(FOLDER / f"smollm2_layer_{layer:02d}.npz", **halves)
+    hidden = np.concatenate(model.hidden).astype(np.float16)
+    np.savez_compressed(FOLDER / f"smollm2_hidden_{model.watched:02d}.npz", hidden=hidden)
     story = {
         "source": f"pydoc_data.topics of Python {platform.python_version()}",
         "licence": "Python Software Foundation License Version 2",

@@ -46,6 +46,28 @@ def test_a_capture_is_one_layer_of_the_model(layer):
     assert np.isfinite(v).all()
 
 
+def test_the_hidden_states_are_one_row_per_token():
+    hidden = data.load_hidden()
+    assert hidden.shape == (1024, 576)
+    assert hidden.dtype == np.float32
+    assert np.isfinite(hidden).all()
+
+
+@pytest.mark.parametrize("layer", [0, 14, 15, 29])
+def test_index_weights_are_those_of_the_trained_branches(layer):
+    branch = load_index()[layer]
+    weights = data.load_index_weights(layer)
+    for name, kept in zip(weights._fields, weights):
+        np.testing.assert_array_equal(kept, getattr(branch, name).weight.detach().numpy())
+
+
+@pytest.mark.without_shapes
+@pytest.mark.parametrize(("layer", "error"), [(30, ValueError), (-1, ValueError), ("0", TypeError)])
+def test_an_index_of_no_layer_is_refused(layer, error):
+    with pytest.raises(error, match="layer: got"):
+        data.load_index_weights(layer)
+
+
 def test_the_layers_are_the_stored_ones():
     assert data.captured_layers() == LAYERS
 
@@ -94,6 +116,7 @@ def copied(tmp_path, monkeypatch):
 
 LOADERS = {
     "smollm2_layer_11.npz": lambda: data.load_capture(11),
+    "smollm2_hidden_18.npz": data.load_hidden,
     "smollm2_text.json": data.load_text,
     "smollm2_learning.npz": data.load_snapshots,
     "smollm2_explorer.npz": data.load_text_trace,

@@ -1,12 +1,12 @@
 """The block painter: its arrays, its picture at the extremes, its words."""
 
 import colour_vision
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from msa_course import palette
-from msa_course.blocks import block_painter, block_painter_figure
+from msa_course.blocks import block_painter, block_painter_figure, figures, scene
 from msa_ref import blocks
 
 SIZES = [
@@ -73,40 +73,54 @@ def test_words_of_a_decode_step_say_that_nothing_needs_a_mask():
     assert "Query 21 in tiles of 1: 0 hidden (free), 6 visible (no mask), 0 partial" in text
 
 
-def test_draw_tiles_gives_the_arrays_it_shows():
-    figure, ax = plt.subplots()
-    painting = block_painter_figure.draw_tiles(ax, 3, 9, query_tile=2, block_size=4)
-    (image,) = ax.images
-    np.testing.assert_array_equal(image.get_array(), painting.token_states)
-    plt.close(figure)
-
-
 @pytest.mark.parametrize("blindness", colour_vision.SIGHTS)
 def test_states_differ_in_colour_for_every_reader(blindness):
-    colours = [*block_painter_figure.COLOURS.colors, palette.FORCED]
+    colours = [*figures.FILLS, palette.FORCED]
     for one in range(len(colours)):
         for other in range(one):
             assert colour_vision.distance(colours[one], colours[other], blindness) > 12
 
 
-def test_draw_blocks_hatches_the_ragged_and_the_own_block():
-    figure, ax = plt.subplots()
-    sizes = block_painter_figure.draw_blocks(ax, 10, 4, own=1)
-    assert sizes.tolist() == [4, 4, 2]
-    hatches = [bar.get_hatch() or "" for bar in ax.patches]
-    assert hatches == ["", palette.FORCED_HATCH, block_painter_figure.RAGGED_HATCH]
-    assert [bar.get_width() for bar in ax.patches] == [4, 4, 2]
-    plt.close(figure)
+@pytest.mark.parametrize("setting", SIZES)
+def test_the_picture_shows_every_tile_and_the_local_block(setting):
+    painting = block_painter.compute(*setting)
+    tiles, bars = block_painter_figure.draw(painting).axes
+    shown = [patch.get_facecolor() for patch in tiles.patches[: painting.states.size]]
+    wanted = [to_rgba(figures.FILLS[state]) for state in painting.states.ravel()]
+    assert shown == wanted
+    local = tiles.patches[painting.states.size]
+    first, stop = painting.own_span
+    assert (local.get_x(), local.get_width()) == (first, stop - first)
+    assert [bar.get_width() for bar in bars.patches] == painting.counts.tolist()
 
 
-def test_draw_lists_and_ticks_show_the_same_choice():
+def test_the_scene_reads_the_block_of_the_look_up():
+    steps = scene.four_steps()
+    assert steps.chosen.tolist() == [0, 4, 7, 19]
+    assert np.count_nonzero(steps.weights) == 3 * 32 + 5
+    assert steps.weights.sum() == pytest.approx(1)
+    assert steps.weights.argmax() == scene.attention_of().argmax() == 235
+
+
+def test_the_texts_selection_is_of_blocks_that_queries_see():
+    picks = scene.text_selection(num_tokens=128, top_k=2)
+    own = np.arange(128) // scene.BLOCK_SIZE
+    assert (picks.max(axis=1) == own).all()
+    assert (picks[:32] == [0, -1]).all()
+
+
+def test_the_figure_of_the_lists_cuts_the_strip_where_lists_begin():
     selection = np.array([[0, -1], [0, 2]], dtype=np.int32)
     offsets, queries = blocks.invert_selection(selection, 3)
-    figure, (strip, grid) = plt.subplots(1, 2)
-    block_painter_figure.draw_lists(strip, offsets, queries)
-    shown = [text.get_text() for text in strip.texts]
-    assert shown == ["block 0", "block 1", "block 2", "0", "1", "1"]
     chosen = (selection[:, :, None] == np.arange(3)).any(axis=1)
-    block_painter_figure.draw_ticks(grid, chosen)
-    assert [text.get_position() for text in grid.texts] == [(0.5, 0.5), (0.5, 1.5), (2.5, 1.5)]
-    plt.close(figure)
+    grid, strip = figures.both_lists(chosen, offsets, queries).axes
+    assert [text.get_text() for text in grid.texts] == ["0", "1", "1"]
+    assert [text.get_text() for text in strip.texts] == [
+        "block 0",
+        "block 1",
+        "block 2",
+        "0",
+        "1",
+        "1",
+    ]
+    assert strip.get_xticks().tolist() == offsets.tolist()

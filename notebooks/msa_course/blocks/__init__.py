@@ -1,1 +1,1 @@
-"""Lesson "Blocks": its checks, figures and explorers."""
+"""Lesson "Blocks": its checks, figures and explorer."""

@@ -1,1 +1,1 @@
-"""Lesson "The index branch": its checks, figures and explorers."""
+"""Lesson "The index branch": its checks, figures and explorer."""

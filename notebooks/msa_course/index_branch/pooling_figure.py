@@ -1,100 +1,61 @@
-"""Pictures of pooling: token scores, block scores, and how often each way finds the needle."""
+"""The pooling explorer: its opening picture, and the page that is live over it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from msa_course import palette
-from msa_course.explorer import Explorer, choice, new_figure, slider
-from msa_course.index_branch.pooling import (
-    BLOCK_SIZES,
-    NEEDLE_BLOCK,
-    NUM_BLOCKS,
-    Pooled,
-    compute,
-    describe,
-    needle,
-)
+from msa_course.figures import new_figure
+from msa_course.index_branch import pooling
+from msa_course.live import pack, show_live
+from msa_ref import data
 
-NEEDLE_LOOK = {"color": palette.CHOSEN}
-MEAN_COLOUR = palette.LINES[2]
+MODULE = Path(__file__).with_name("pooling.mjs")
+OPENING = {"layer": 18, "query": 612, "top_k": 4}
 
 
-def draw(pooled: Pooled) -> Figure:
-    """Left: the scores and the two ways to pool them. Right: how often each finds the needle."""
-    block_size = pooled.block_size
-    fig = new_figure(7.6, 4.7, layout="none")
-    panels = [fig.add_axes((0.09, bottom, 0.5, 0.2)) for bottom in (0.73, 0.42, 0.11)]
-    bars = (pooled.scores, pooled.block_max, pooled.block_mean)
-    titles = (
-        "Token scores; dark: the block with the needle",
-        f"Max of each block: the needle's is number {pooled.max_rank} of {NUM_BLOCKS}",
-        f"Mean of each block: the needle's is number {pooled.mean_rank} of {NUM_BLOCKS}",
-    )
-    for ax, heights, title in zip(panels, bars, titles):
-        draw_bars(ax, heights, block_size)
-        ax.set(ylabel="score")
-        ax.set_title(title, size=10)
-        ax.yaxis.set_label_coords(-0.11, 0.5)
-    panels[0].vlines(needle(block_size) + 0.5, 0, pooled.scores[needle(block_size)], **NEEDLE_LOOK)
-    panels[2].set(xticks=np.linspace(0, NUM_BLOCKS * block_size, 5), xlabel="token")
-    _draw_found(fig.add_axes((0.69, 0.11, 0.29, 0.74)), pooled)
+def draw(state: pooling.Pooled) -> Figure:
+    """The blocks' attention, and the score that each pool gives them; chosen blocks are dark."""
+    fig = new_figure(8, 5)
+    axes = fig.subplots(4, 1, sharex=True)
+    blocks = np.arange(len(state.mass))
+    titles = [f"{name}: holds {share:.0%}" for name, share in zip(pooling.POOLS, state.captured)]
+    rows = [(100 * state.mass, state.ideal, "attention, in % (dark: the best blocks)")]
+    rows += list(zip(state.scores, state.chosen, titles))
+    for ax, (heights, dark, title) in zip(axes, rows):
+        colours = np.where(np.isin(blocks, dark), palette.CHOSEN, palette.VISIBLE)
+        floor = min(heights.min(), 0)
+        bars = ax.bar(blocks, heights - floor, bottom=floor, color=colours, edgecolor="white")
+        bars[-1].set(facecolor=palette.FORCED, hatch=palette.FORCED_HATCH)
+        ax.set_title(title, size=9)
+        ax.tick_params(labelsize=8)
+    axes[-1].set(xlabel="block of 32 tokens (hatched: the local block, always read)", xticks=blocks)
     return fig
 
 
-def draw_bars(ax: Axes, heights: np.ndarray, block_size: int) -> None:
-    """Draw scores of all tokens or of all 16 blocks over the tokens, the needle's block darker."""
-    edges = np.linspace(0, NUM_BLOCKS * block_size, len(heights) + 1)
-    inside = edges[:-1] // block_size == NEEDLE_BLOCK
-    ax.stairs(np.where(inside, np.nan, heights), edges, fill=True, color=palette.VISIBLE)
-    ax.stairs(np.where(inside, heights, np.nan), edges, fill=True, **NEEDLE_LOOK)
-    ax.axhline(0, color=palette.GREY, linewidth=0.6)
-    ax.set(xlim=(0, edges[-1]), xticks=[])
-    ax.spines["bottom"].set_visible(False)
+def payload() -> dict:
+    """What the page needs: words, and mass and scores of every fourth query of three layers."""
+    rows = np.arange(pooling.FIRST_QUERY, pooling.NUM_TOKENS, pooling.STEP)
+    layers = [pooling.scored(layer) for layer in pooling.LAYERS]
+    mass = np.stack([mass[pooling.GROUP, rows] for _, mass in layers])
+    scores = np.stack([scores[:, pooling.GROUP, rows] for scores, _ in layers])
+    return {
+        "layers": pooling.LAYERS,
+        "pools": pooling.POOLS,
+        "first": pooling.FIRST_QUERY,
+        "step": pooling.STEP,
+        "block": pooling.BLOCK_SIZE,
+        "words": data.load_text()["words"],
+        "mass": pack(mass),
+        "scores": pack(scores),
+        "opening": OPENING,
+    }
 
 
-def _draw_found(ax: Axes, pooled: Pooled) -> None:
-    """Two curves over the block size, the chance of a blind guess, the size in question."""
-    places = range(len(BLOCK_SIZES))
-    ax.plot(places, 100 * pooled.max_found, "o-", color=palette.CHOSEN, label="max")
-    ax.plot(places, 100 * pooled.mean_found, "s--", color=MEAN_COLOUR, label="mean")
-    ax.axhline(100 / NUM_BLOCKS, linestyle=":", color=palette.GREY, label="guess")
-    ax.axvline(BLOCK_SIZES.index(pooled.block_size), color=palette.INK, linewidth=6, alpha=0.1)
-    ax.set(ylim=(0, 104), xticks=places, xticklabels=BLOCK_SIZES)
-    ax.set(xlabel="block size (tokens)", ylabel="needle's block is first (% of texts)")
-    row = {"ncols": 3, "columnspacing": 0.9, "handlelength": 1.5, "handletextpad": 0.4}
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.06, 0.99), fontsize=9, **row)
-    ax.set_title("How often each finds it", size=10, pad=24)
-
-
-def draw_score_map(ax: Axes, scores: np.ndarray, block_size: int, num_keys: int, **colours):
-    """Draw scores [T, n] of tokens or blocks over the tokens, the hidden ones grey; the image.
-
-    `block_size` is 1 for scores of tokens; queries are the last T of the `num_keys` tokens.
-    """
-    tokens = np.repeat(scores, block_size, axis=-1)[:, :num_keys]
-    image = ax.imshow(
-        np.ma.masked_invalid(tokens),
-        cmap=colormaps[palette.CONTINUOUS].with_extremes(bad=palette.HIDDEN),
-        extent=(0, num_keys, num_keys, num_keys - len(scores)),
-        aspect="auto",
-        interpolation="nearest",
-        **colours,
-    )
-    ax.set(xlabel="token", ylabel="query")
-    return image
-
-
-def explorer() -> Explorer:
-    """The explorer: raise the needle, let the blocks grow, and see which pooling still finds it."""
-    return Explorer(
-        "Pooling explorer",
-        compute,
-        draw,
-        describe,
-        height=slider("height of the needle", 6, 0, 12),
-        block_size=choice("block size", BLOCK_SIZES, 16),
-    )
+def explorer() -> None:
+    """Shows the explorer: choose a layer, a query and k, and compare the three choices."""
+    state = pooling.compute(**OPENING)
+    show_live(MODULE, payload(), draw(state), pooling.describe(state))

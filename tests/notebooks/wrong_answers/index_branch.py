@@ -1,6 +1,55 @@
-"""Wrong answers to lesson 05's exercises."""
+"""Wrong answers to the exercises of the lesson on the index branch."""
+
+import math
 
 import numpy as np
+
+from msa_ref import blocks
+
+
+def heads_and_tokens_mixed(x, w_iq, w_ik, num_groups):
+    return (x @ w_iq).reshape(1, num_groups, len(x), -1), (x @ w_ik)[None, None]
+
+
+def tokens_before_heads(x, w_iq, w_ik, num_groups):
+    return (x @ w_iq).reshape(1, len(x), num_groups, -1), (x @ w_ik)[None, None]
+
+
+def a_key_head_for_every_group(x, w_iq, w_ik, num_groups):
+    index_q = (x @ w_iq).reshape(1, len(x), num_groups, -1).swapaxes(1, 2)
+    return index_q, np.repeat((x @ w_ik)[None, None], num_groups, axis=1)
+
+
+def _tokens(index_q, index_k, scale=None):
+    scale = index_q.shape[-1] ** -0.5 if scale is None else scale
+    scores = index_q @ index_k.swapaxes(-1, -2) * scale
+    positions = blocks.query_positions(index_q.shape[2], index_k.shape[2])
+    return scores, np.arange(index_k.shape[2]) <= positions[:, None]
+
+
+def _pool(scores, block_size, pool=np.maximum):
+    return pool.reduceat(scores, np.arange(0, scores.shape[-1], block_size), axis=-1)
+
+
+def mask_after_the_max(index_q, index_k, block_size):
+    scores, seen = _tokens(index_q, index_k)
+    some = _pool(seen, block_size, np.logical_or)
+    return np.where(some, _pool(scores, block_size), -np.inf)
+
+
+def no_mask(index_q, index_k, block_size):
+    return _pool(_tokens(index_q, index_k)[0], block_size)
+
+
+def not_scaled(index_q, index_k, block_size):
+    scores, seen = _tokens(index_q, index_k, 1.0)
+    return _pool(np.where(seen, scores, -np.inf), block_size)
+
+
+def queries_counted_from_zero(index_q, index_k, block_size):
+    scores, _ = _tokens(index_q, index_k)
+    seen = np.arange(index_k.shape[2]) <= np.arange(index_q.shape[2])[:, None]
+    return _pool(np.where(seen, scores, -np.inf), block_size)
 
 
 def place_inside_the_block(scores, block, block_size):
@@ -20,53 +69,50 @@ def last_token_wins_a_tie(scores, block, block_size):
     return block * block_size + len(inside) - 1 - int(inside[::-1].argmax())
 
 
-def hidden_tokens_drag_the_mean_to_minus_infinity(scores, block_size):
-    starts = np.arange(0, scores.shape[-1], block_size)
-    counts = np.diff(np.append(starts, scores.shape[-1]))
-    return np.add.reduceat(scores, starts, axis=-1) / counts
+def scores_add_up(needle, filler):
+    return math.floor(needle) + 1
 
 
-def divides_by_the_block_size(scores, block_size):
-    starts = np.arange(0, scores.shape[-1], block_size)
-    visible = scores > -np.inf
-    total = np.add.reduceat(np.where(visible, scores, 0), starts, axis=-1)
-    seen = np.add.reduceat(visible.astype(int), starts, axis=-1) > 0
-    return np.where(seen, total / block_size, -np.inf)
+def height_alone(needle, filler):
+    return math.floor(math.exp(needle)) + 1
 
 
-def hidden_blocks_score_zero(scores, block_size):
-    starts = np.arange(0, scores.shape[-1], block_size)
-    visible = scores > -np.inf
-    total = np.add.reduceat(np.where(visible, scores, 0), starts, axis=-1)
-    return total / np.maximum(np.add.reduceat(visible.astype(int), starts, axis=-1), 1)
+def a_tie_is_enough(needle, filler):
+    return math.ceil(math.exp(needle - filler))
 
 
-def largest_keys_alone(query, key_min, key_max):
-    return key_max @ query
+def work_alone(num_heads, num_kv_heads, head_dim, key_bytes, ratio):
+    return 2 * num_heads * head_dim // (num_kv_heads * ratio)
 
 
-def absolute_values(query, key_min, key_max):
-    return np.maximum(np.abs(key_min), np.abs(key_max)) @ np.abs(query)
-
-
-def better_end_of_the_whole_key(query, key_min, key_max):
-    return np.maximum(key_min @ query, key_max @ query)
+def bytes_alone(num_heads, num_kv_heads, head_dim, key_bytes, ratio):
+    return 4 * num_kv_heads * head_dim // (key_bytes * ratio)
 
 
 WRONG = {
-    "5.1": [
+    "project_index": [
+        (heads_and_tokens_mixed, "into heads first"),
+        (tokens_before_heads, "heads come before tokens"),
+        (a_key_head_for_every_group, "the key has one"),
+    ],
+    "block_scores": [
+        (mask_after_the_max, "mask the tokens before the max"),
+        (no_mask, "wholly in the future"),
+        (not_scaled, "raw dot products"),
+        (queries_counted_from_zero, "the queries are the last tokens"),
+    ],
+    "winning_token": [
         (place_inside_the_block, "not of the block"),
-        (hidden_block_names_a_future_token, "is hidden"),
-        (last_token_wins_a_tie, "takes the first"),
+        (hidden_block_names_a_future_token, "no token of that block is visible"),
+        (last_token_wins_a_tie, "the first, 1"),
     ],
-    "5.2": [
-        (hidden_tokens_drag_the_mean_to_minus_infinity, "drag the mean"),
-        (divides_by_the_block_size, "not by the block size"),
-        (hidden_blocks_score_zero, "no visible token"),
+    "crowd_that_wins": [
+        (scores_add_up, "scores do not"),
+        (height_alone, "how far the needle is above"),
+        (a_tie_is_enough, "not just come close or tie"),
     ],
-    "5.3": [
-        (largest_keys_alone, "below the true best"),
-        (absolute_values, "not tight"),
-        (better_end_of_the_whole_key, "below the true best"),
+    "widest_index": [
+        (work_alone, "its bytes do not"),
+        (bytes_alone, "its work does not"),
     ],
 }
