@@ -149,7 +149,7 @@ def check_rows_a_mean_hides(rows_a_mean_hides: Callable) -> None:
 
 @exercise("smallest_k")
 def check_smallest_k(smallest_k: Callable) -> None:
-    """The smallest k with which enough rows can hold enough of their attention."""
+    """The smallest k with which enough rows hold enough attention."""
     mass = np.array([[0.125, 0.75, 0.125, 0.0], [0.25, 0.25, 0.25, 0.25]])
     got = int(smallest_k(mass, 0.75, 0.5))
     expect(got == 1, f"masses 1/8, 6/8, 1/8, 0 and four times 1/4; 0.75 for half of the rows: "

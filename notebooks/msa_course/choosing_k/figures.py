@@ -142,7 +142,7 @@ def lost_row(steps, chosen: np.ndarray, mass: np.ndarray) -> Figure:
 
 
 def merged(wanted: np.ndarray, shared: np.ndarray, mass: np.ndarray) -> Figure:
-    """Three groups' own lists above one another, and beside them the list they are made to share."""
+    """Three groups' own lists, and beside them the list they are made to share."""
     fig = new_figure(8, 3.8)
     axes = fig.subplots(1, 2, sharey=True)
     for ax, read, title in zip(
