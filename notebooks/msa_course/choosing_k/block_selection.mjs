@@ -1,13 +1,12 @@
-// Four steps of one query: token scores, block scores, selection, attention. Which blocks are read
-// is decided here, or by a rule in Python where the model holds `data`.
+// Four steps of one query. Which blocks are read is decided here or, if the model has `data`, in Python.
 
 const SIZE = 32, FIRST = 576, HIDDEN = 0, VISIBLE = 1, FORCED = 3;
 const FILL = ["var(--hidden)", "var(--visible)", "var(--chosen)", "var(--forced)"];
-const HATCH = "repeating-linear-gradient(45deg, #0000 0 4px, #0006 4px 5px), var(--forced)";
+const BACK = [...FILL.slice(0, 3), "repeating-linear-gradient(45deg, #0000 0 4px, #0006 4px 5px), var(--forced)"];
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const LOOK = `
 .msa h4 { margin: .9em 0 .1em; font-size: 1em; } .msa h4 small { font-weight: normal; color: var(--soft); }
-.msa .text { border-left: 3px solid var(--soft); padding-left: .6em; white-space: pre-wrap; overflow-wrap: anywhere; }
+.msa .text { border-left: 3px solid var(--soft); padding: 0 .6em; white-space: pre-wrap; overflow-wrap: anywhere; }
 .msa button { cursor: pointer; } .msa .text button { border: 0; padding: 0; white-space: pre-wrap; }
 .msa [aria-pressed=true], .msa mark { background: var(--chosen); color: var(--on-chosen); }
 .msa .row { display: grid; grid-template-columns: repeat(20, minmax(0, 1fr)); text-align: center; font-size: 12px; }
@@ -40,7 +39,7 @@ export function render({ model, el }) {
   const row = (group = settings.group) => group * rows + settings.query - FIRST;
   const part = ({ values }, length, at = row()) => values.subarray(at * length, (at + 1) * length);
 
-  // What becomes of the query that reads these blocks; the names are those of Python's `Selected`.
+  // What Python's `Selected` tells of a query that reads these blocks.
   function read(selection, forced) {
     const local = Math.floor(settings.query / SIZE), seen = all.slice(0, local + 1), scores = part(blocks, nb);
     const states = all.map((b) => (b > local ? HIDDEN : VISIBLE + selection.includes(b) * (1 + forced[b])));
@@ -86,7 +85,7 @@ export function render({ model, el }) {
   const controls = [query, make("label", {}, make("span", {}, "KV group"), ...groups), control("k, blocks read", "top_k", 1, 8)];
   if (!python) controls.push(control("forced first blocks", "init_blocks", 0, 2), control("forced last blocks", "local_blocks", 0, 2));
 
-  const [scored, pooled, attended] = ["token scores", "block scores", "attention"].map((label) => {
+  const steps = ["token scores", "block scores", "attention"].map((label) => {
     const svg = make("svg:svg", { class: "bars", viewBox: `0 0 ${S} 100`, preserveAspectRatio: "none", role: "img", "aria-label": label });
     const at = (event) => Math.min(nb - 1, Math.floor((event.offsetX / svg.clientWidth) * nb));
     svg.addEventListener("mousemove", (event) => look(at(event)));
@@ -95,10 +94,10 @@ export function render({ model, el }) {
     return svg;
   });
   const path = (svg, attributes) => svg.appendChild(make("svg:path", attributes));
-  const lit = [scored, pooled, attended].map((svg) => path(svg, { fill: "var(--soft)", opacity: 0.25 }));
-  const bars = [scored, pooled, attended].map((svg) => FILL.map((fill) => path(svg, { fill })));
+  const lit = steps.map((svg) => path(svg, { fill: "var(--soft)", opacity: 0.25 }));
+  const bars = steps.map((svg) => FILL.map((fill) => path(svg, { fill })));
   const line = { fill: "none", stroke: "var(--ink)", "stroke-linecap": "round", "vector-effect": "non-scaling-stroke" };
-  const dots = [scored, pooled].map((svg) => path(svg, { ...line, "stroke-width": 6 })), outline = path(attended, { ...line, "stroke-width": 1.5 });
+  const dots = steps.slice(0, 2).map((svg) => path(svg, { ...line, "stroke-width": 6 })), outline = path(steps[2], { ...line, "stroke-width": 1.5 });
   const cells = all.map((block) => {
     const cell = button("", "", () => pin(block));
     cell.addEventListener("mouseenter", () => look(block));
@@ -107,22 +106,16 @@ export function render({ model, el }) {
   });
   const shares = all.map(() => make("span")), said = sentence(), title = make("h4"), text = make("p", { class: "text" });
   const head = (name, meaning) => make("h4", {}, `${name} `, make("small", {}, meaning));
-  const key = ["visible, not read", "chosen", "forced"].map((name, i) => make("span", {}, make("i", { style: `background: ${i === 2 ? HATCH : FILL[i + 1]}` }), name));
-  el.append(head("Who asks", "the last 64 of 640 words; click one"), make("p", { class: "text" }, ...asks), ...controls,
-    make("p", { class: "key" }, ...key, make("span", {}, "● the token that speaks for its block")),
-    head("1 Token scores", "the lowest bars are cut"), scored, head("2 Block scores", "the best visible token of each"), pooled,
-    head("3 Selection", "block id, and its place by score; hover or click a block"), make("div", { class: "row" }, ...cells),
-    head("4 Attention", "bars: over the chosen blocks alone; outline, and % below: over everything"), attended,
+  const key = ["visible, not read", "chosen", "forced"].map((name, i) => make("span", {}, make("i", { style: `background: ${BACK[i + 1]}` }), name));
+  el.append(head("Who asks", "click one of the last 64 words"), make("p", { class: "text" }, ...asks), ...controls,
+    make("p", { class: "key" }, ...key),
+    head("1 Token scores", "● speaks for its block; the lowest bars are cut"), steps[0], head("2 Block scores", "each has that token's score"), steps[1],
+    head("3 Selection", "block id and place by score; hover or click"), make("div", { class: "row" }, ...cells),
+    head("4 Attention", "bars: over the chosen blocks; outline and %: over everything"), steps[2],
     make("div", { class: "row" }, ...shares), said, title, text);
 
-  function look(block) {
-    hovered = block;
-    paint();
-  }
-  function pin(block) {
-    pinned = pinned === block ? null : block;
-    update();
-  }
+  const look = (block) => { hovered = block; paint(); };
+  const pin = (block) => { pinned = pinned === block ? null : block; update(); };
   const box = (x, width, top) => `M${x} 100V${Math.min(100, top).toFixed(2)}h${width}V100z`;
   function paint() {
     const block = hovered ?? pinned ?? shown.selection.reduce((a, b) => (shown.dense[b] > shown.dense[a] ? b : a));
@@ -131,7 +124,7 @@ export function render({ model, el }) {
     const from = block * SIZE, winner = shown.winners[block] - from, inside = words.slice(from, from + SIZE);
     title.textContent = `Block ${block}, tokens ${from} to ${from + SIZE - 1}: ${percent(shown.dense[block])} of the attention`;
     const pieces = [inside.slice(0, winner).join(""), make("mark", {}, inside[winner]), inside.slice(winner + 1).join("")];
-    text.replaceChildren(...(shown.states[block] === HIDDEN ? ["in the future"] : pieces));
+    text.replaceChildren(...(shown.states[block] === HIDDEN ? ["future"] : pieces));
   }
 
   function draw(n, sentence) {
@@ -151,9 +144,9 @@ export function render({ model, el }) {
     outline.setAttribute("d", n.block_scores.map((_, b) => box(b * SIZE + 1, SIZE - 2, share(n.dense[b]))).join(""));
     cells.forEach((cell, b) => {
       const state = (cell.dataset.code = n.states[b]);
-      cell.style.background = state === FORCED ? HATCH : FILL[state];
+      cell.style.background = BACK[state];
       cell.replaceChildren(b, make("small", {}, n.ranks[b] ? `#${n.ranks[b]}` : "–"));
-      cell.setAttribute("aria-label", `block ${b}, ${["in the future", "not read", "chosen", "forced"][state]}`);
+      cell.setAttribute("aria-label", `block ${b}, ${["future", "not read", "chosen", "forced"][state]}`);
       shares[b].textContent = n.dense[b] >= 0.005 ? Math.round(100 * n.dense[b]) : "·";
     });
     asks.forEach((node, i) => node.setAttribute("aria-pressed", FIRST + i === settings.query));
@@ -179,10 +172,7 @@ export function render({ model, el }) {
     model.set("asked", { ...settings });
     model.save_changes();
   }
-  if (python) model.on("change:answer", () => {
-    Object.assign(settings, model.get("answer").settings);
-    update();
-  });
+  if (python) model.on("change:answer", () => update(Object.assign(settings, model.get("answer").settings)));
   update();
 }
 export default { render };
