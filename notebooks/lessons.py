@@ -99,6 +99,17 @@ def execute(notebook, folder):
     notebook.metadata.language_info = LANGUAGE
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", ()):
+            drop_dead_view(output.get("data", {}))
+
+
+def drop_dead_view(bundle):
+    """A live view that stands beside its picture, in an output of its own, is not stored.
+
+    Without its kernel it would show an error; the text in its bundle says when it lives.
+    """
+    if "image/png" not in bundle and "text/plain" in bundle:
+        bundle.pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def run(numbers):
