@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from msa_course.exact_on_what_was_chosen import schedules, schedules_figure
+from msa_course.two_orders import schedules, schedules_figure
 from msa_course.explorer import new_figure
 from msa_ref import selection as selecting
 

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from msa_course import palette
-from msa_course.exact_on_what_was_chosen.online_softmax import (
+from msa_course.two_orders.online_softmax import (
     CASES,
     CHUNKS,
     NUM_KEYS,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from msa_course import palette
-from msa_course.exact_on_what_was_chosen.schedules import loads
+from msa_course.two_orders.schedules import loads
 
 
 def draw_order(ax: Axes, selection: np.ndarray, num_blocks: int, order: str) -> None:
