@@ -124,8 +124,8 @@ def layers_budget(budgets, curves) -> Figure:
         for ax, (x, y) in zip(axes, spots[name]):
             ax.text(x, y, name, fontsize=9, va="center")
     axes[0].annotate(
-        "layer 18's\nsecond block\nis the sink", (1.75, 0.68), (3.4, 0.66), va="center", fontsize=8.5,
-        arrowprops={"arrowstyle": "->", "color": palette.INK},
+        "layer 18's\nsecond block\nis the sink", (1.75, 0.68), (3.4, 0.66), va="center",
+        fontsize=8.5, arrowprops={"arrowstyle": "->", "color": palette.INK},
     )  # fmt: skip
     axes[0].set(ylabel="captured mass", ylim=(0, 1.1), title="What is read")
     axes[1].set(ylabel="error / RMS of values", title="What it costs")

@@ -56,9 +56,10 @@ export function render({ model, el }) {
   const bars = texts.map((text, b) => {
     const x = LEFT + b * step;
     const bar = make("svg:rect", { class: "bar", x: x + 2, width: step - 4 });
-    const hit = make("svg:rect", { class: "hit", x, y: 0, width: step, height: TOP + 18 });
+    const hit = make("svg:rect", { class: "hit", x, y: 0, width: step, height: TOP + 22 });
     const name = make("svg:text", { x: x + step / 2, y: TOP + 14, "text-anchor": "middle", "font-size": 12 }, `${b}`);
-    const group = make("svg:g", { class: "block", role: "button", tabindex: 0 }, bar, hit, name);
+    const under = make("svg:rect", { x: x + 2, y: TOP + 18, width: step - 4, height: 3 });
+    const group = make("svg:g", { class: "block", role: "button", tabindex: 0 }, bar, under, hit, name);
     const toggle = () => { read.has(b) ? read.delete(b) : read.add(b); shown = b; update(); };
     group.addEventListener("click", toggle);
     group.addEventListener("keydown", (event) => {
@@ -66,7 +67,7 @@ export function render({ model, el }) {
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(); }
     });
     for (const on of ["pointerenter", "focus"]) group.addEventListener(on, () => { shown = b; say(); });
-    return { group, bar, hit };
+    return { group, bar, name, under };
   });
   const channels = Array.from({ length: width }, (_, c) =>
     make("svg:rect", { x: LEFT + (c * (WIDE - LEFT)) / width + 1, width: (WIDE - LEFT) / width - 2, fill: "var(--ink)" }));
@@ -75,7 +76,7 @@ export function render({ model, el }) {
   picture.append(
     label(LEFT - 4, 12, "100%", { "text-anchor": "end" }), label(LEFT - 4, TOP, "0", { "text-anchor": "end" }),
     ...bars.map((bar) => bar.group), scale, label(LEFT - 4, 280, "0", { "text-anchor": "end" }), ...channels,
-    label(LEFT, 297, "64 channels: |dense - sparse|"), label(WIDE, TOP + 30, "block", { "text-anchor": "end" }),
+    label(LEFT, 297, "64 channels: |dense - sparse|"), label(WIDE, TOP + 34, "block", { "text-anchor": "end" }),
   );
   const said = make("p", { class: "said" }), spoken = sentence();
   el.append(picture, said, spoken);
@@ -88,11 +89,13 @@ export function render({ model, el }) {
     const of = head - heads[0];
     const mine = { shape: [blocks, width], at: (b, c) => outs.values[(of * blocks + b) * width + c] };
     const now = merge(mine, [...lses.values.slice(of * blocks, (of + 1) * blocks)], read);
-    bars.forEach(({ group, bar }, b) => {
+    bars.forEach(({ group, bar, name, under }, b) => {
       const height = Math.max(2, now.mass[b] * (TOP - 4));
       bar.setAttribute("y", TOP - height);
       bar.setAttribute("height", height);
       bar.setAttribute("fill", read.has(b) ? "var(--chosen)" : "var(--hidden)");
+      name.setAttribute("font-weight", read.has(b) ? 700 : 400);
+      under.setAttribute("fill", read.has(b) ? "var(--chosen)" : "none");
       group.setAttribute("aria-pressed", read.has(b));
       group.setAttribute("aria-label", `block ${b}, ${(100 * now.mass[b]).toFixed(1)}% of the mass`);
     });
