@@ -49,8 +49,8 @@ class Trace(NamedTuple):
 def read_chunk(peak, total, weighted, scores, values):
     """Peak, sum and weighted sum of one row after one more chunk, which may be hidden: all -inf.
 
-    The old sums shrink by exp(old peak - new peak). While nothing has been seen the peak stays -inf,
-    and 0 is subtracted instead: -inf - -inf would be NaN.
+    The old sums shrink by exp(old peak - new peak). While nothing has been seen the peak stays
+    -inf, and 0 is subtracted instead: -inf - -inf would be NaN.
     """
     new_peak = max(peak, scores.max())
     shift = 0.0 if new_peak == -np.inf else new_peak
