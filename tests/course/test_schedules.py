@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from msa_course.exact_on_what_was_chosen import schedules, schedules_figure
-from msa_course.explorer import new_figure
+from msa_course.figures import new_figure
+from msa_course.two_orders import schedules, schedules_figure
 from msa_ref import selection as selecting
 
 SELECTION = np.array([[0, -1], [0, 1], [1, -1], [0, 3], [-1, -1]], dtype=np.int32)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from msa_course import palette
-from msa_course.exact_on_what_was_chosen.online_softmax import (
+from msa_course import live, palette
+from msa_course.figures import new_figure
+from msa_course.two_orders.online_softmax import (
     CASES,
     CHUNKS,
     NUM_KEYS,
+    VALUES,
     Trace,
     compute,
     describe,
 )
-from msa_course.explorer import Explorer, choice, new_figure, slider
 
+MODULE = Path(__file__).with_name("online_softmax.mjs")
+OPENING = {"step": 4, "chunk": 2, "case": "one needle"}
 FLOOR = -2.0
 TIMES = "\N{MULTIPLICATION SIGN}"
 _MARGINS = {"left": 0.08, "right": 0.985, "bottom": 0.09, "top": 0.94, "hspace": 0.42}
@@ -40,7 +45,6 @@ def draw_scores(ax: Axes, trace: Trace) -> None:
             "hidden",
             (hidden, FLOOR + 0.1),
             ha="center",
-            color=palette.GREY,
             fontsize=8,
             rotation=90,
         )
@@ -118,14 +122,16 @@ def _sum_in_parts(trace: Trace) -> str:
     return f"{shrunk} + {trace.total[step] - old * rescale:.3f} = {trace.total[step]:.3f}"
 
 
-def explorer() -> Explorer:
-    """The explorer: sliders for the step, the chunk size and the case."""
-    return Explorer(
-        "Online softmax, step by step",
-        compute,
-        draw,
-        describe,
-        step=slider("step", 4, 0, NUM_KEYS),
-        chunk=choice("keys in a chunk", CHUNKS, 2),
-        case=choice("scores", tuple(CASES), "one needle"),
-    )
+def payload() -> dict:
+    """What the module reads: the cases' scores (null where hidden), the values, the opening."""
+    cases = {
+        name: [float(score) if np.isfinite(score) else None for score in scores]
+        for name, scores in CASES.items()
+    }
+    return {"cases": cases, "values": VALUES.tolist(), "chunks": CHUNKS, "opening": OPENING}
+
+
+def explorer() -> None:
+    """Shows the stepper: a step, the chunk size and the kind of scores to choose."""
+    trace = compute(**OPENING)
+    live.show_live(MODULE, payload(), draw(trace), describe(trace))

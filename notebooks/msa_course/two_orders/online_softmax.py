@@ -46,6 +46,21 @@ class Trace(NamedTuple):
         return self.weighted / np.where(self.total == 0, np.nan, self.total)
 
 
+def read_chunk(peak, total, weighted, scores, values):
+    """Peak, sum and weighted sum of one row after one more chunk, which may be hidden: all -inf.
+
+    The old sums shrink by exp(old peak - new peak). While nothing has been seen the peak stays
+    -inf, and 0 is subtracted instead: -inf - -inf would be NaN.
+    """
+    new_peak = max(peak, scores.max())
+    shift = 0.0 if new_peak == -np.inf else new_peak
+    rescale = np.exp(peak - shift)
+    exponentials = np.exp(scores - shift)
+    total = total * rescale + exponentials.sum()
+    weighted = weighted * rescale + exponentials @ values
+    return new_peak, total, weighted
+
+
 def compute(step: int, chunk: int, case: str) -> Trace:
     """The running peak, sum and weighted sum of a case, read `chunk` keys at a time.
 
@@ -56,13 +71,9 @@ def compute(step: int, chunk: int, case: str) -> Trace:
     for start in range(0, NUM_KEYS, chunk):
         part = slice(start, start + chunk)
         _, peak, _, total, weighted = states[-1]
-        new_peak = max(peak, scores[part].max())
-        safe_peak = new_peak if np.isfinite(new_peak) else 0.0
-        rescale = np.exp(peak - safe_peak) if np.isfinite(peak) else 1.0
-        exponentials = np.exp(scores[part] - safe_peak)
-        total = total * rescale + exponentials.sum()
-        weighted = weighted * rescale + exponentials @ VALUES[part]
-        states.append((min(start + chunk, NUM_KEYS), new_peak, rescale, total, weighted))
+        state = read_chunk(peak, total, weighted, scores[part], VALUES[part])
+        rescale = np.exp(peak - state[0]) if np.isfinite(peak) else 1.0
+        states.append((min(start + chunk, NUM_KEYS), state[0], rescale, *state[1:]))
     columns = (np.array(column) for column in zip(*states))
     return Trace(min(step, len(states) - 1), scores, *columns)
 

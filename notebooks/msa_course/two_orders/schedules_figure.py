@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 
 from msa_course import palette
-from msa_course.exact_on_what_was_chosen.schedules import loads
+from msa_course.two_orders.schedules import loads
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PALE = "#CBE4F4"  # a chosen block behind dark numbers
 
 
 def draw_order(ax: Axes, selection: np.ndarray, num_blocks: int, order: str) -> None:
     """One order as a grid of queries and blocks: the path of the work, and the loads in order."""
     load = loads(selection, num_blocks, order)
-    state = np.where(load > 0, 2, 0)
-    ax.pcolormesh(state, cmap=palette.STATES, vmin=0, vmax=3, edgecolors="white", linewidth=0.8)
+    fills = ListedColormap([palette.HIDDEN, PALE])
+    ax.pcolormesh(load > 0, cmap=fills, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
     by_row = order == "query-major"
     query, block = np.nonzero(load) if by_row else np.nonzero(load.T)[::-1]
     numbers = load[query, block]
     loading = np.diff(numbers, prepend=0) > 0
     x, y = block + 0.5, query + 0.5
-    ax.plot(x, y, color=palette.FORCED, linewidth=1)
-    ax.plot(x[~loading], y[~loading], ".", color="white", markersize=5)
-    style = {"ha": "center", "va": "center", "fontsize": 9, "weight": "bold", "color": "white"}
-    patch = {"facecolor": palette.CHOSEN, "edgecolor": "none", "pad": 0.8}
+    ax.plot(x, y, color=palette.CHOSEN, linewidth=1)
+    ax.plot(x[~loading], y[~loading], "o", color=palette.CHOSEN, markersize=3.5)
+    style = {"ha": "center", "va": "center", "fontsize": 8.5, "weight": "bold"}
+    patch = {"facecolor": "white", "edgecolor": palette.CHOSEN, "pad": 1.2, "linewidth": 0.8}
     for entry in np.flatnonzero(loading):
         ax.text(x[entry], y[entry], f"{numbers[entry]}", bbox=patch, **style)
     queries = np.arange(0, len(load), 1 + len(load) // 12)

@@ -1,0 +1,1 @@
+"""Lesson "Two orders of work": its checks, figures and explorers."""
