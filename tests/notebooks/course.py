@@ -16,7 +16,7 @@ NUM_LESSONS = len(LESSONS)
 # Lessons in their first form, held to headings; all others are held to the tags of their cells.
 IN_THE_OLD_FORM = {
     "start_here", "what_a_million_tokens_cost", "dense_attention", "attention_is_mostly_empty",
-    "blocks", "index_branch", "choosing_k", "exact_on_what_was_chosen", "the_whole_layer",
+    "blocks", "index_branch", "choosing_k", "exact_on_what_was_chosen",
     "teaching_the_index", "triton_on_the_cpu", "index_score_and_top_k", "block_sparse_prefill",
     "sparse_decode", "measured", "the_family_album",
 }  # fmt: skip
@@ -116,9 +116,7 @@ def is_compared(cell):
 
 def pictures(notebook):
     """(figures, explorers): PNG outputs, without and with something live over them."""
-    bundles = [
-        output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs
-    ]
+    bundles = [output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs]
     live = sum("data-explorer" in bundle.get("text/html", "") for bundle in bundles)
     data = [
         output.data
