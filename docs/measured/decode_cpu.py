@@ -2,10 +2,10 @@
 
 OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 python docs/measured/decode_cpu.py
 
-Needs torch, 4 GB of memory and two minutes. MiniMax-M3's attention shape in float32, random values. Sparse is NumPy, msa_ref.cache.attention;
-dense is torch's scaled_dot_product_attention, called in two ways of which the faster counts, and
-plain NumPy. All read the same tokens, in turns, in one run. Before anything is timed, the sparse
-output is compared with the slow plain version's, and the dense ones with each other.
+Needs torch, 4 GB of memory and two minutes. MiniMax-M3's attention shape in float32, random values.
+Sparse is NumPy, msa_ref.cache.attention; dense is torch's scaled_dot_product_attention, called in
+two ways of which the faster counts, and plain NumPy. All read the same tokens, in turns, in one
+run. Before anything is timed, the outputs are compared with each other.
 """
 
 import json

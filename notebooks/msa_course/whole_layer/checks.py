@@ -211,8 +211,8 @@ def check_revealing_sizes(revealing_sizes):
     )
     expect(
         tokens > config.budget,
-        f"tokens: expected more than k · bs = {config.budget}, got {tokens}; all blocks are chosen, "
-        "so the index keys do not matter",
+        f"tokens: expected more than k · bs = {config.budget}, got {tokens}; all blocks are "
+        "chosen, so the index keys do not matter",
     )
     size = config.block_size
     expect(

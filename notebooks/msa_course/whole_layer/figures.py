@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,11 +123,10 @@ def ceilings(contexts: Sequence[int], lighter: Mapping[str, Sequence[float]]) ->
         ax.plot(range(len(contexts)), ratios, "o-", color=colour)
         ax.axhline(limits[name], color=colour, linestyle=":")
         ax.text(0, limits[name] + 0.2, f"ceiling {limits[name]}: {name}", color=colour, va="bottom")
-        ax.text(
-            len(contexts) - 0.9, ratios[-1] - 0.5, f"{ratios[-1]:.2f}", color=colour, va="center"
-        )
+        end = f"{ratios[-1]:.2f}"
+        ax.text(len(contexts) - 0.9, ratios[-1] - 0.35, end, color=colour, va="top")
     ax.axhline(1, color=palette.GREY, linewidth=1)
-    ax.text(len(contexts) - 0.9, 1, "dense", color=palette.INK, va="center")
+    ax.text(len(contexts) - 0.9, 1.1, "dense", color=palette.INK, va="bottom")
     ax.set_xticks(range(len(contexts)), [_short(context) for context in contexts])
     ax.set(xlabel="tokens in the cache", ylabel="times fewer bytes per step")
     ax.set(xlim=(-0.3, len(contexts) + 0.2), ylim=(0, 18))
@@ -161,14 +159,15 @@ def milliseconds(steps: Sequence[Mapping]) -> Figure:
             markersize=14,
             label="median" * (shift > 0),
         )
-        for place, value in zip(places, quickest):
+        for place, value, top in zip(places, quickest, medians):
+            inside = value > 5
             ax.text(
                 place + shift,
-                value / 2,
+                value / 2 if inside else top + 0.7,
                 f"{value:.0f}",
                 ha="center",
-                va="center",
-                color="white",
+                va="center" if inside else "bottom",
+                color="white" if inside else palette.INK,
                 fontsize=9,
             )
     ax.set_xticks(places, [_short(step["context"]) for step in steps])
@@ -208,64 +207,43 @@ def does_it_hurt(shares: Sequence[float], rise: Mapping, needles: Mapping, dense
                 label=name,
             )
     right.axhline(dense, color=palette.INK, linestyle=":")
-    right.text(shares[-1], dense - 4, f"dense: {dense}", ha="right", va="top")
+    right.text(shares[0], dense - 20, f"dense attention: {dense}", va="top")
     left.set(
         ylabel="rise in perplexity (%)", title="Perplexity, against dense attention", ylim=(-1, 36)
     )
     right.set(ylabel="needles found, of 200", title="Needles", ylim=(-6, 206))
     for ax in (left, right):
         ax.set_xscale("log", base=2)
-        ax.set_xticks(shares, [f"{share:.0%}" for share in shares])
-        ax.set_xlabel("share of 4,096 tokens read at most")
+        ax.set_xticks(shares, [f"1/{1 / share:.0f}" for share in shares])
+        ax.set_xlabel("share of 4,096 tokens that is read")
     left.legend(loc="upper right")
     return fig
+
+
+BUG_LOOKS = {0: (0.5, 25, "s", "-"), 1: (1.3, 0.02, "^", "--"), 12: (12.5, 0.02, "o", "-")}
+BUG_INK = "#B34700"  # palette.MISSED, dark enough to be read as text
 
 
 def fingerprints(errors: Mapping[str, np.ndarray], budget: int) -> Figure:
     """Largest error per token: of the correct layer, and of layers with one bug each."""
     fig = new_figure(8, 3.6)
     ax = fig.subplots()
-    looks = {0: ("o", "-"), 1: ("s", "--"), 2: ("^", "-")}
-    ends = []
-    for number, (name, error) in enumerate(errors.items()):
-        correct = number == 0
-        colour = palette.CHOSEN if correct else palette.MISSED
-        marker, line = ("o", "-") if correct else looks[number - 1]
-        shown = np.maximum(error, 1e-7)
-        ax.semilogy(
-            shown,
-            marker=marker,
-            linestyle=line,
-            color=colour,
-            markersize=4.5,
-            markerfacecolor="white" if number == 3 else colour,
-        )
-        ends.append((shown[-1], name, colour))
-    for (_, name, colour), y in zip(ends, _apart([np.log10(end[0]) for end in ends], 0.62)):
-        ax.text(
-            len(error) - 0.4,
-            10**y,
-            name,
-            color="#B34700" if colour != palette.CHOSEN else colour,
-            va="center",
-        )
+    for name, error in errors.items():
+        first = int(np.argmax(error > 1e-4))
+        if error[first] <= 1e-4:
+            ax.semilogy(error, "o-", color=palette.CHOSEN, markersize=4.5, zorder=3)
+            ax.text(len(error) - 1, 3 * error[-1], name, color=palette.CHOSEN, ha="right")
+            continue
+        x, y, marker, line = BUG_LOOKS[first]
+        gap = " " if first == 0 else "\n"
+        ax.semilogy(error, marker + line, color=palette.MISSED, markersize=4.5)
+        ax.text(x, y, f"{name}:{gap}wrong from token {first}", color=BUG_INK, va="center")
     ax.axvline(budget - 0.5, color=palette.GREY, linestyle=":")
-    ax.text(budget - 0.8, 3e-4, f"k · bs = {budget} tokens", ha="right")
-    ax.set(
-        xlabel="token", ylabel="largest difference", ylim=(5e-8, 60), xlim=(-0.7, len(error) + 8.5)
-    )
+    ax.text(budget, 3e-4, f"k · bs = {budget} tokens")
+    ax.set(xlabel="token", ylabel="largest difference", ylim=(1e-7, 80))
     ax.set_xticks(range(0, len(error), 4))
     ax.set_title("Each bug has its fingerprint: where the error begins")
     return fig
-
-
-def _apart(values: Sequence[float], gap: float) -> np.ndarray:
-    """The values moved so far that neighbours are at least `gap` apart, in their order."""
-    order = np.argsort(values)
-    moved = np.array(values, dtype=float)
-    for before, after in pairwise(order):
-        moved[after] = max(moved[after], moved[before] + gap)
-    return moved
 
 
 def two_arrows(pairs: Mapping[str, tuple[float, float]]) -> Figure:
@@ -280,7 +258,7 @@ def two_arrows(pairs: Mapping[str, tuple[float, float]]) -> Figure:
                 (0, 0),
                 arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.5, "shrinkA": 0},
             )
-            ax.text(1.2 * tip[0], 1.2 * tip[1], name, color=colour, ha="center", va="center")
+            ax.text(1.28 * tip[0], 1.22 * tip[1], name, color=colour, ha="center", va="center")
         low, high = np.degrees(sorted((query, key)))
         ax.add_patch(Arc((0, 0), 0.7, 0.7, theta1=low, theta2=high, color=palette.INK, lw=1.5))
         middle = np.radians((low + high) / 2)
@@ -298,10 +276,10 @@ def two_arrows(pairs: Mapping[str, tuple[float, float]]) -> Figure:
     return fig
 
 
-def excerpts(texts: Mapping[int, str], width: int = 31, lines: int = 6) -> dict[int, str]:
+def excerpts(texts: Mapping[int, str], width: int = 28, lines: int = 6) -> dict[int, str]:
     """Each text broken into short lines, as many as fit below a block."""
     broken = {}
     for block, text in texts.items():
-        rows = textwrap.wrap(" ".join(text.split()), width)
+        rows = textwrap.wrap(" ".join(text.replace("*", "").split()), width)
         broken[block] = "\n".join(rows[:lines])
     return broken

@@ -101,7 +101,7 @@ WRONG = {
         (first_sequence_alone, "sequence 1's row"),
     ],
     "revealing_sizes": [
-        (within_the_budget, "all blocks are chosen"),
+        (within_the_budget, "index keys do not matter"),
         (whole_blocks, "a partial last block"),
         (one_sequence, "cannot be mixed up"),
         (equal_dims, "head_dim and index_dim"),
