@@ -29,9 +29,9 @@ def record():
 
 
 def test_every_record_is_found_by_its_name():
-    for name in ("decode_numpy", "h200", "learning", "lessons", "needle_smollm2"):
+    for name in ("decode_cpu", "h200", "learning", "lessons", "needle_smollm2"):
         assert data.load_record(name)
-    with pytest.raises(ValueError, match=r"name: got 'h20', takes one of \['decode_numpy', 'h200'"):
+    with pytest.raises(ValueError, match=r"name: got 'h20', takes one of \['decode_cpu', 'h200'"):
         data.load_record("h20")
 
 

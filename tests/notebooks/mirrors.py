@@ -46,7 +46,7 @@ MODULE_NAMES = MODULES.union(*(module_names(module_tree(name)) for name in MODUL
 
 
 def find(dotted):
-    """The function or method that `msa_ref.module.name` or `msa_ref.module.Class.name` names.
+    """The function, class or method that `msa_ref.module.name` or `msa_ref.module.Class.name` names.
 
     Below msa_learning a module's folder stands before it, as in
     `msa_learning.attention.index_loss.index_kl`.
@@ -67,17 +67,15 @@ def find(dotted):
         if not found:
             raise LookupError(f"{dotted}: the package has none")
         node = found[0]
-    if not isinstance(node, Function):
-        raise LookupError(f"{dotted}: is a class; mirror its methods one by one")
     return node
 
 
 def shown(source):
-    """The dotted name and the one function of a cell that begins with the mark."""
+    """The dotted name and the one function or class of a cell that begins with the mark."""
     dotted = source.splitlines()[0].removeprefix(MARK).strip()
     body = ast.parse(source).body
-    if len(body) != 1 or not isinstance(body[0], Function):
-        raise ValueError(f"{dotted}: a mirror cell holds one `def` and nothing else")
+    if len(body) != 1 or not isinstance(body[0], Function | ast.ClassDef):
+        raise ValueError(f"{dotted}: a mirror cell holds one `def` or `class` and nothing else")
     return dotted, body[0]
 
 
@@ -143,8 +141,23 @@ def bare(function):
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
+def methods(node):
+    """Ends of the dotted names that a mirror cell shows: none of a function, `.name` of a method."""
+    if isinstance(node, Function):
+        return [""]
+    return [f".{child.name}" for child in node.body if isinstance(child, Function)]
+
+
+def code(node):
+    """`bare` of a function, or of a class's methods one after the other, its constructor aside."""
+    if isinstance(node, Function):
+        return bare(node)
+    found = [child for child in node.body if isinstance(child, Function)]
+    return "\n\n".join(bare(child) for child in found if child.name != "__init__")
+
+
 def difference(source):
     """Lines in which a mirror cell differs from the package; empty where it is equal."""
     dotted, function = shown(source)
-    package, lesson = (bare(node).splitlines() for node in (find(dotted), function))
+    package, lesson = (code(node).splitlines() for node in (find(dotted), function))
     return "\n".join(difflib.unified_diff(package, lesson, "package", "lesson", lineterm=""))

@@ -29,7 +29,7 @@ def draw(ax: Axes) -> None:
         LANES - 0.75,
         0.3,
         "lit pages are read: every index key; keys and values\n"
-        "of the chosen pages (blue) and the own page (hatched)",
+        "of the chosen pages (blue) and the local block (hatched)",
         va="center",
         fontsize=9,
     )
@@ -39,7 +39,7 @@ def draw(ax: Axes) -> None:
         _box(ax, PROJECTED, y, 1.25, f"{name}\n{count} x {sizes.head_dim}")
         _arrow(ax, (TOKEN + 0.55, middle), (PROJECTED - 0.63, y))
         if name != "value":
-            _box(ax, ROTATED, y, 0.78, "norm,\nturn", fill=palette.HIDDEN)
+            _box(ax, ROTATED, y, 0.78, "RMSNorm,\nRoPE", fill=palette.HIDDEN)
             _arrow(ax, (PROJECTED + 0.63, y), (ROTATED - 0.39, y))
     for name in ("index key", "key", "value"):
         _lane(ax, ROWS[name], all_lit=name == "index key")
