@@ -44,7 +44,7 @@ help:
 # server prints is the first lesson's.
 lab: $(VENV)/.lab
 	$(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=. \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+		--LabApp.default_url=/lab/tree/notebooks/00_the_news.ipynb
 
 lessons: $(VENV)/.gpu
 	$(BIN)/python notebooks/lessons.py html --out build/lessons
