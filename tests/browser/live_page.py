@@ -38,7 +38,7 @@ def state(page):
 
 
 def drive(page, html, check, moves=MOVES, seed=0):
-    """Move a live explorer by keys and mouse in turn; `check(settings, numbers)` after every move."""
+    """Move a live explorer by keys and mouse in turn; `check(settings, numbers)` after each."""
     rng = random.Random(seed)
     show(page, html)
     check(*state(page))

@@ -27,7 +27,8 @@ UNCOMPARED_COMMENT = "# NBVAL_IGNORE_OUTPUT"
 
 # What a figure, its parts or a picture print of themselves says nothing about what they show.
 REPR_OF_PICTURE = re.compile(
-    r"<(Figure|Axes|IPython\.core\.display\.Image|matplotlib\.)[^\n]*>\s*|Figure: [^\n]*|\(an explorer: [^\n]*"
+    r"<(Figure|Axes|IPython\.core\.display\.Image|matplotlib\.)[^\n]*>\s*"
+    r"|Figure: [^\n]*|\(an explorer: [^\n]*"
 )
 
 
@@ -116,9 +117,7 @@ def is_compared(cell):
 
 def pictures(notebook):
     """(figures, explorers): PNG outputs, without and with something live over them."""
-    bundles = [
-        output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs
-    ]
+    bundles = [output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs]
     live = sum("data-explorer" in bundle.get("text/html", "") for bundle in bundles)
     data = [
         output.data
