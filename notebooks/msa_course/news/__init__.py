@@ -1,1 +1,1 @@
-"""Lesson "The news": its checks, figures and explorers."""
+"""Lesson "The news": its numbers, figures and explorer."""

@@ -1,4 +1,4 @@
-"""The librarian's library of lesson 00: eight pages on four shelves, and one question."""
+"""The library of eight pages on four shelves: every card is read, the best ones open shelves."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-LABELS = np.array(
-    [[0.9, 0.1], [0.2, 0.8], [0.3, 0.6], [0.1, 0.9], [1.0, 0.0], [0.8, 0.3], [0.2, 0.7], [0.5, 0.4]]
-)
+# How much a page is about the sea and about mountains, in tenths, and what it says.
+TENTHS = np.array([[9, 1], [2, 8], [3, 6], [1, 9], [10, 0], [8, 3], [2, 7], [5, 4]])
 TEMPERATURES = np.array([19.0, 4.0, 7.0, 2.0, 21.0, 18.0, 5.0, 12.0])
 SHELF_SIZE = 2
-NUM_SHELVES = len(LABELS) // SHELF_SIZE
+NUM_SHELVES = len(TENTHS) // SHELF_SIZE
+STRONGEST = 8
 
 
 class Visit(NamedTuple):
-    """One question in the library: what every page scores, which are read, and both answers."""
+    """One question in the library: what every card scores, which pages are read, both answers."""
 
     sea: int
     mountains: int
@@ -30,13 +30,13 @@ class Visit(NamedTuple):
 
 
 def compute(sea: int, mountains: int, shelves: int) -> Visit:
-    """The visit of a question with these two numbers, when `shelves` shelves are walked to."""
-    scores = LABELS @ np.array([sea, mountains], dtype=float)
+    """The visit of a question with these two numbers, when `shelves` shelves are opened."""
+    scores = TENTHS @ np.array([sea, mountains]) / 10
     weights = np.exp(scores - scores.max())
     weights /= weights.sum()
     shelf_scores = scores.reshape(-1, SHELF_SIZE).max(axis=1)
     chosen = np.sort(np.argsort(-shelf_scores, kind="stable")[:shelves])
-    read = np.isin(np.arange(len(LABELS)) // SHELF_SIZE, chosen)
+    read = np.isin(np.arange(len(TENTHS)) // SHELF_SIZE, chosen)
     mass = float(weights[read].sum())
     return Visit(
         sea,
@@ -53,13 +53,12 @@ def compute(sea: int, mountains: int, shelves: int) -> Visit:
 
 
 def describe(visit: Visit) -> str:
-    """One sentence: the shelves walked to, and the answer beside that of reading every page."""
+    """Two sentences: the shelves that are opened, and the answer beside that of every page."""
     names = ", ".join(map(str, visit.shelves))
     where = f"shelf {names}" if len(visit.shelves) == 1 else f"shelves {names}"
     count = int(visit.read.sum())
     return (
-        f"The question ({visit.sea} for sea, {visit.mountains} for mountains) sends the "
-        f"librarian to {where}; {count} of {len(LABELS)} pages hold {visit.mass_read:.0%} of the "
-        f"weight and answer {visit.answer_read:.1f} degrees, all pages answer "
-        f"{visit.answer_all:.1f}."
+        f"All {len(TENTHS)} cards are read; the best open {where}. The {count} pages there get "
+        f"{visit.mass_read:.0%} of the attention and answer {visit.answer_read:.1f} degrees; "
+        f"all {len(TENTHS)} pages would answer {visit.answer_all:.1f}."
     )

@@ -1,1 +1,1 @@
-"""Lesson "What a million tokens cost": its checks, figures and explorers."""
+"""Lesson "What a million tokens cost": its checks, figures and explorer."""

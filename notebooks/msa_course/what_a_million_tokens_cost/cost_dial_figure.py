@@ -1,135 +1,104 @@
-"""Pictures of the cost dial: both costs as bars, the ratio over the context, the roofline."""
+"""The cost dial as a picture, and the explorer over it."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from msa_course import palette
-from msa_course.explorer import Explorer, choice, new_figure
+from msa_course.figures import new_figure
+from msa_course.live import show_live
 from msa_course.what_a_million_tokens_cost.cost_dial import (
     CONTEXTS,
-    COUNTS,
     GAMES,
     Dial,
     amount,
     compute,
     context_name,
+    curve,
     describe,
     duration,
 )
-from msa_ref import cost
+from msa_ref import M3, cost
 
-RUNGS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
-INDEX_LOOK = {"color": palette.LINES[2], "hatch": "...."}
+MODULE = Path(__file__).with_name("cost_dial.mjs")
+OPENING = {"context": CONTEXTS[-1], "game": GAMES[0]}
+INDEX, MAIN = palette.LINES[2], palette.CHOSEN
+
+
+def explorer() -> None:
+    """Shows the dial with sliders for the context and for the game."""
+    dial = compute(**OPENING)
+    show_live(MODULE, payload(), draw(dial), describe(dial))
+
+
+def payload() -> dict:
+    """What the explorer computes from, as JSON."""
+    sizes = M3.attention
+    return {
+        "contexts": CONTEXTS,
+        "games": GAMES,
+        "heads": sizes.num_heads,
+        "kv_heads": sizes.num_kv_heads,
+        "dim": sizes.head_dim,
+        "index_dim": sizes.index_dim,
+        "block": sizes.block_size,
+        "top_k": sizes.top_k,
+        "peak": cost.H100.peak_flops,
+        "bandwidth": cost.H100.bandwidth,
+        "opening": OPENING,
+    }
 
 
 def draw(dial: Dial) -> Figure:
-    """Above the two costs as bars; below the ratio over the context, and the roofline."""
-    fig = new_figure(9, 5.2, layout="none")
-    draw_bars(fig.add_axes((0.08, 0.76, 0.9, 0.16)), dial)
-    draw_ratio(fig.add_axes((0.08, 0.11, 0.39, 0.45)), dial)
-    draw_roofline(fig.add_axes((0.59, 0.11, 0.39, 0.45)), dial)
+    """Above both costs as bars, below left the least times, right the ratio at every context."""
+    fig = new_figure(8.6, 4.6)
+    above, below = fig.subfigures(2, 1, height_ratios=(1, 1.5))
+    _draw_bars(above.subplots(), dial)
+    left, right = below.subplots(1, 2)
+    _draw_times(left, dial)
+    _draw_ratio(right, dial)
     return fig
 
 
-def draw_bars(ax: Axes, dial: Dial) -> None:
-    """Dense above, MSA below (index scan, then main branch), in shares of the dense cost."""
-    costs = dial.costs
-    index, main = costs.index / costs.dense, costs.main / costs.dense
-    edge = {"edgecolor": palette.INK, "linewidth": 0.8}
-    ax.barh("dense", 1, color=palette.GREY, **edge)
-    ax.barh("MSA", index, label="index scan", **INDEX_LOOK, **edge)
-    ax.barh("MSA", main, left=index, color=palette.CHOSEN, label="main branch", **edge)
-    sparse = amount(costs.index + costs.main, dial.game)
-    ax.text(0.02, 0, amount(costs.dense, dial.game), va="center", color="white", weight="bold")
-    ax.text(index + main + 0.015, 1, sparse, va="center", weight="bold")
-    ax.set(xlim=(0, max(1.05, (index + main) * 1.15)), xlabel="cost of one layer (dense = 1)")
-    ax.invert_yaxis()
-    ax.legend(loc="lower right", bbox_to_anchor=(1.01, 0.97), ncols=2, fontsize=9)
-    what = "FLOPs" if dial.game == "prefill" else "bytes read"
-    ax.set_title(f"{context_name(dial.context)} tokens, {dial.game}: {what}")
-
-
-def draw_ratio(ax: Axes, dial: Dial) -> None:
-    """Dense over MSA at every context, this setting marked, with parity and the ceiling."""
-    costs = dial.costs
-    count, other = dial.count, COUNTS[dial.count == COUNTS[0]]
-    names = {"exact": "exact count", "paper": "paper's formula"}
-    ax.plot(CONTEXTS, dial.curves[other], ":", color=palette.GREY, label=names[other])
-    ax.plot(CONTEXTS, dial.curves[count], color=palette.CHOSEN, label=names[count])
-    ax.plot(dial.context, costs.ratio, "o", color=palette.MISSED, markersize=9)
-    ax.axhline(1, color=palette.INK, linewidth=0.8)
-    ax.axhline(costs.ceiling, color=palette.INK, linewidth=0.8, linestyle="--")
-    ax.text(CONTEXTS[0], costs.ceiling * 1.06, f"ceiling {costs.ceiling:.0f}", fontsize=9)
-    ax.text(CONTEXTS[-1], 0.3, "down here MSA costs more", ha="right", va="center", fontsize=9)
-    _log_log(ax, {n: context_name(n) for n in CONTEXTS[::2]}, {rung: f"{rung:g}" for rung in RUNGS})
-    ax.set(ylim=(0.2, 48), xlabel="context (tokens)", ylabel="dense / MSA (times)")
-    ax.legend(loc="lower right", bbox_to_anchor=(1.02, 0.29), fontsize=9)
-    ax.set_title(f"Dense / MSA is {costs.ratio:.2f} here")
-
-
-def draw_roofline(ax: Axes, dial: Dial) -> None:
-    """The H100's roof, and where both layers stand beneath it."""
-    costs = dial.costs
-    ridge = cost.H100.peak_flops / cost.H100.bandwidth
-    reach = np.array([0.5, ridge, 2e6])
-    ax.plot(reach, np.minimum(reach / ridge, 1) * cost.H100.peak_flops / 1e12, color=palette.INK)
-    marks = (("dense", "s", palette.GREY), ("MSA", "o", palette.CHOSEN))
-    for (name, marker, colour), x in zip(marks, costs.intensity):
-        y = min(x / ridge, 1) * cost.H100.peak_flops / 1e12
-        ax.plot(x, y, marker, color=colour, markersize=9, label=name)
-    ax.axvline(ridge, color=palette.GREY, linewidth=0.8, linestyle=":")
-    ax.text(ridge / 1.4, 2, "memory\nis the limit", ha="right", fontsize=9)
-    ax.text(ridge * 1.4, 2, "arithmetic\nis the limit", fontsize=9)
-    _log_log(
-        ax,
-        {1: "1", 100: "100", 1e4: "10⁴", 1e6: "10⁶"},
-        {1: "1", 10: "10", 100: "100", 1e3: "1,000"},
+def _draw_bars(ax: Axes, dial: Dial) -> None:
+    index, main = dial.index / dial.dense, dial.main / dial.dense
+    ax.barh("dense", 1, color=palette.GREY)
+    ax.barh("MSA", index, color=INDEX, label="index scan")
+    ax.barh("MSA", main, left=index, color=MAIN, label="main branch")
+    sparse = amount(dial.index + dial.main, dial.game)
+    ax.text(0.99, 0, amount(dial.dense, dial.game), va="center", ha="right", color="white")
+    ax.text(index + main + 0.01, 1, sparse, va="center")
+    ax.set(xlim=(0, 1.15), ylim=(1.6, -0.6), xlabel="cost of one layer (dense = 1)")
+    ax.legend(loc="lower right", fontsize=9)
+    ax.set_title(
+        f"{context_name(dial.context)} tokens, {dial.game}: dense / MSA = {dial.ratio:.2f}"
     )
-    ax.set(xlim=(0.5, 2e6), ylim=(1, 3000))
-    ax.set(xlabel="intensity (FLOP per byte moved)", ylabel="at best (TFLOP/s)")
-    ax.legend(loc="upper left", fontsize=9)
-    dense, sparse = map(duration, costs.seconds)
-    ax.set_title(f"H100 at best: {dense} dense, {sparse} MSA")
 
 
-def _log_log(ax: Axes, across: dict[float, str], up: dict[float, str]) -> None:
-    """Both axes logarithmic, with these ticks alone: fewer, and quicker than a log axis' own."""
-    ax.set(xscale="log", yscale="log")
-    for axis, ticks in ((ax.xaxis, across), (ax.yaxis, up)):
-        axis.set_ticks(list(ticks), ticks.values())
-        axis.set_ticks((), minor=True)
+def _draw_times(ax: Axes, dial: Dial) -> None:
+    names, times = [], []
+    for name, math, memory in zip(("dense", "MSA"), dial.math, dial.memory):
+        names += [f"{name}: compute", f"{name}: move"]
+        times += [math, memory]
+    longest = [max(times[:2]), max(times[:2]), max(times[2:]), max(times[2:])]
+    colours = [palette.INK if t == most else "#BBBBBB" for t, most in zip(times, longest)]
+    ax.barh(names, times, color=colours)
+    for row, time in enumerate(times):
+        ax.text(time + 0.02 * max(times), row, duration(time), va="center", fontsize=9)
+    ax.set(xlim=(0, 1.3 * max(times)), ylim=(3.6, -0.6), xlabel="time on an H100, at best")
+    ax.set_xticks([])
+    ax.set_title("The longer one (dark) is the time")
 
 
-def draw_pairs(ax: Axes, states: np.ndarray) -> None:
-    """Every pair of asker (row) and page (column): 0 future, 1 left out, 2 chosen, 3 local."""
-    letters = ("", "-", "c", "own")
-    for token, page in np.ndindex(states.shape):
-        state = states[token, page]
-        cell = {"facecolor": palette.STATES(state / 3), "edgecolor": "white", "linewidth": 2}
-        hatch = palette.FORCED_HATCH if state == 3 else None
-        ax.add_patch(Rectangle((page, token), 1, 1, hatch=hatch, **cell))
-        middle = {"ha": "center", "va": "center", "color": "white" if state == 2 else palette.INK}
-        ax.text(page + 0.5, token + 0.5, letters[state], weight="bold", **middle)
-    for axis, count in ((ax.xaxis, states.shape[1]), (ax.yaxis, states.shape[0])):
-        axis.set_ticks(np.arange(count) + 0.5, range(count), minor=False)
-        axis.set_tick_params(length=0)
-    ax.set(xlim=(0, states.shape[1]), ylim=(states.shape[0], 0), aspect="equal")
-    ax.set(xlabel="page (token)", ylabel="who asks (token)")
-    ax.spines[:].set_visible(False)
-
-
-def explorer() -> Explorer:
-    """The dial: context, prefill or decode, and the way of counting."""
-    return Explorer(
-        "The cost dial",
-        compute,
-        draw,
-        describe,
-        context=choice("context", [(context_name(n), n) for n in CONTEXTS], CONTEXTS[-1]),
-        game=choice("game", GAMES, GAMES[0]),
-        count=choice("count", [("exact", "exact"), ("paper's formula", "paper")], "exact"),
-    )
+def _draw_ratio(ax: Axes, dial: Dial) -> None:
+    places = range(len(CONTEXTS))
+    ax.plot(places, curve(dial.game), "-", color=MAIN)
+    ax.plot(CONTEXTS.index(dial.context), dial.ratio, "o", color=MAIN, markersize=9)
+    ax.axhline(dial.ceiling, color=palette.INK, linewidth=0.8, linestyle="--")
+    ax.text(0, dial.ceiling, f"ceiling {dial.ceiling:.0f}", fontsize=9, va="bottom")
+    ax.set_xticks(places[::2], [context_name(n) for n in CONTEXTS[::2]])
+    ax.set(ylim=(0, 1.15 * dial.ceiling), xlabel="context (tokens)", ylabel="dense / MSA (times)")
+    ax.set_title("Times less than dense")

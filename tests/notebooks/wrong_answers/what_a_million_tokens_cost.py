@@ -1,99 +1,105 @@
-"""Known wrong answers to the exercises of lesson 01."""
+"""Known wrong answers to the exercises of the cost lesson."""
 
-from dataclasses import replace
+import numpy as np
 
-from msa_ref import cost
+from msa_ref import M3, cost
 
-
-def full_budget_for_every_query(position, block_size, top_k):
-    return block_size * top_k
+DENSE = cost.dense_model(M3)
 
 
-def own_block_read_whole(position, block_size, top_k):
-    return min(position + 1, block_size * top_k)
+def full_budget_for_every_query(new_tokens, context, block_size, top_k):
+    return new_tokens * block_size * top_k
 
 
-def own_block_on_top_of_k(position, block_size, top_k):
-    own, inside = divmod(position, block_size)
-    return min(own, top_k) * block_size + inside + 1
+def local_block_read_whole(new_tokens, context, block_size, top_k):
+    positions = np.arange(context - new_tokens, context)
+    return int(np.minimum(positions + 1, block_size * top_k).sum())
 
 
-def own_token_forgotten(position, block_size, top_k):
-    own, inside = divmod(position, block_size)
-    return min(own, top_k - 1) * block_size + inside
+def local_block_on_top_of_k(new_tokens, context, block_size, top_k):
+    local, inside = np.divmod(np.arange(context - new_tokens, context), block_size)
+    return int((inside + 1 + np.minimum(local, top_k) * block_size).sum())
 
 
-def _bytes(spec, context):
-    token = 2 * spec.num_kv_heads * spec.head_dim * 2
-    return token * context, token * cost.selected_keys(spec, 1, context)
+def first_tokens_of_the_context(new_tokens, context, block_size, top_k):
+    local, inside = np.divmod(np.arange(new_tokens), block_size)
+    return int((inside + 1 + np.minimum(local, top_k - 1) * block_size).sum())
 
 
-def index_keys_forgotten(spec, context, index_bytes):
-    dense, main = _bytes(spec, context)
-    return dense / main
+def both_added_up(flops, num_bytes, peak, bandwidth):
+    return flops / peak + num_bytes / bandwidth
 
 
-def one_index_key_for_each_group(spec, context, index_bytes):
-    dense, main = _bytes(spec, context)
-    index = spec.num_kv_heads * spec.attention.index_dim * index_bytes * context
-    return dense / (index + main)
+def the_shorter_one(flops, num_bytes, peak, bandwidth):
+    return min(flops / peak, num_bytes / bandwidth)
 
 
-def values_forgotten(spec, context, index_bytes):
-    dense, main = _bytes(spec, context)
-    return dense / 2 / (spec.attention.index_dim * index_bytes * context + main / 2)
+def arithmetic_alone(flops, num_bytes, peak, bandwidth):
+    return flops / peak
 
 
-def always_two_bytes(spec, context, index_bytes):
-    dense, main = _bytes(spec, context)
-    return dense / (spec.attention.index_dim * 2 * context + main)
+def _flops(context):
+    return [cost.prefill_flops(spec, context, context).layer for spec in (DENSE, M3)]
 
 
-def _first(spec, cheaper):
-    return next(context for context in range(1, 100_000) if cheaper(context))
+def mean_of_ratios(contexts):
+    return sum(dense / msa for dense, msa in map(_flops, contexts)) / len(contexts)
 
 
-def _flops(spec, context, formula):
-    dense = replace(spec, attention=None, dense_layers=spec.layers)
-    return [cost.prefill_flops(model, context, context, formula).layer for model in (spec, dense)]
+def one_long_chat(contexts):
+    dense, msa = _flops(sum(contexts))
+    return dense / msa
 
 
-def index_scan_forgotten(spec, formula):
-    return spec.attention.budget + 1
+def msa_over_dense(contexts):
+    dense, msa = map(sum, zip(*map(_flops, contexts)))
+    return msa / dense
 
 
-def formula_not_passed_on(spec, formula):
-    def cheaper(context):
-        sparse, dense = _flops(spec, context, "exact")
-        return sparse < dense
-
-    return _first(spec, cheaper)
+def always_the_cards(context):
+    return "index_dim"
 
 
-def last_context_of_dense(spec, formula):
-    def cheaper(context):
-        sparse, dense = _flops(spec, context, formula)
-        return sparse < dense
+def judged_by_flops(context):
+    return "index_dim" if 1024 * context > 32_768 * 2048 else "top_k"
 
-    return _first(spec, cheaper) - 1
+
+def cards_forgotten(num_bytes, context):
+    return 2, int(num_bytes) // (2048 * 128)
+
+
+def always_small_cards(num_bytes, context):
+    return 1, int(num_bytes - 128 * context) // (2048 * 128)
+
+
+def only_sixteen(num_bytes, context):
+    return (2 if num_bytes >= 256 * context + 16 * 2048 * 128 else 1), 16
 
 
 WRONG = {
-    "1.1": [
-        (full_budget_for_every_query, "not every query sees k whole blocks"),
-        (own_block_read_whole, "read only up to the query"),
-        (own_block_on_top_of_k, "counts inside k"),
-        (own_token_forgotten, "reads its own token too"),
+    "pairs_read": [
+        (full_budget_for_every_query, "early queries have less to read"),
+        (local_block_read_whole, "only up to the query"),
+        (local_block_on_top_of_k, "the local block is one of the k"),
+        (first_tokens_of_the_context, "the last of the context"),
     ],
-    "1.2": [
-        (index_keys_forgotten, "the index keys are read as well"),
-        (one_index_key_for_each_group, "share one index key"),
-        (values_forgotten, "keys and values"),
-        (always_two_bytes, "index_bytes was not used"),
+    "least_seconds": [
+        (both_added_up, "not their sum"),
+        (the_shorter_one, "the shorter of the two"),
+        (arithmetic_alone, "the other is not done yet"),
     ],
-    "1.3": [
-        (index_scan_forgotten, "the index scan costs something"),
-        (formula_not_passed_on, "pass the formula on"),
-        (last_context_of_dense, "MSA must need fewer FLOPs"),
+    "fleet_saving": [
+        (mean_of_ratios, "a mean of ratios"),
+        (one_long_chat, "each on its own"),
+        (msa_over_dense, "MSA over dense"),
+    ],
+    "best_to_halve": [
+        (always_the_cards, "expected 'top_k', got 'index_dim'"),
+        (judged_by_flops, "expected 'index_dim', got 'top_k'"),
+    ],
+    "fit_budget": [
+        (cards_forgotten, "that reads"),
+        (always_small_cards, "2-byte cards leave room"),
+        (only_sixteen, "more blocks fit"),
     ],
 }

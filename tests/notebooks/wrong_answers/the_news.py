@@ -1,0 +1,3 @@
+"""The news has no exercises."""
+
+WRONG = {}
