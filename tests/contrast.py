@@ -32,12 +32,9 @@ def low_contrast(fig):
     fig.set_layout_engine("none")  # or axes would grow over the labels that are hidden below
     texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
     boxes = [text.get_window_extent() for text in texts]
-    layout = fig.get_layout_engine()
-    fig.set_layout_engine("none")  # or the axes spread to where their labels were
     for text in texts:
         text.set_visible(False)
     canvas.draw()
-    fig.set_layout_engine(layout)
     pixels = np.asarray(canvas.buffer_rgba())[..., :3] / 255
     for text in texts:
         text.set_visible(True)

@@ -15,8 +15,6 @@ SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("[0-9][0-9]_*.ipynb"))
 NUM_LESSONS = len(LESSONS)
 # Lessons in their first form, held to headings; all others are held to the tags of their cells.
 IN_THE_OLD_FORM = {
-    "start_here", "what_a_million_tokens_cost", "attention_is_mostly_empty",
-    "blocks", "index_branch", "choosing_k", "exact_on_what_was_chosen", "the_whole_layer",
     "teaching_the_index", "triton_on_the_cpu", "index_score_and_top_k", "block_sparse_prefill",
     "sparse_decode", "measured", "the_family_album",
 }  # fmt: skip
