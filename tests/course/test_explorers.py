@@ -28,7 +28,6 @@ BROWSER = Path(__file__).parents[1] / "browser"
 # counts give the same rounded costs at a million tokens.
 OPENINGS = {
     ("measured", "index_dtype"): {"case": -1},
-    ("cost_dial", "count"): {"context": 0},
 }
 
 

@@ -138,7 +138,7 @@ def forgetful(contexts: list[int], estimate: np.ndarray, right: np.ndarray) -> F
     ax.plot(contexts, right, "o-", color=palette.CHOSEN)
     ax.axhline(32, color=palette.INK, linewidth=0.8, linestyle=":")
     ax.text(1024, 35, "ceiling 32")
-    ax.text(contexts[-3], 100, "the estimate", color=palette.MISSED, ha="right", weight="bold")
+    ax.text(contexts[-3], 100, "the estimate", ha="right", weight="bold")
     ax.text(contexts[-1], 14, "with every cost", color=palette.CHOSEN, ha="right", weight="bold")
     ax.set(xscale="log", yscale="log", xlabel="context (tokens)", ylabel="dense / MSA (times)")
     ax.set_xticks(contexts[::2], [context_name(n) for n in contexts[::2]])
