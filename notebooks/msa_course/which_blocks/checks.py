@@ -85,7 +85,7 @@ def _bound(q, chunk):
 def check_part_mean_scores(part_mean_scores):
     """`part_mean_scores(q, k, block_size, parts)` is the best part's mean-key score, per block."""
     rng = np.random.default_rng(43)
-    sizes = [(1, 1, 1, 1), (2, 1, 2, 1), (2, 1, 2, 2), (5, 2, 4, 2), (7, 3, 4, 4), (37, 8, 16, 4)]
+    sizes = [(1, 1, 1, 1), (2, 1, 2, 1), (3, 2, 4, 2), (5, 2, 4, 2), (7, 3, 4, 4), (37, 8, 16, 4)]
     for num_keys, head_dim, block_size, parts in sizes:
         q, k = rng.normal(size=head_dim), rng.normal(size=(num_keys, head_dim))
         case = _case(num_keys, head_dim, block_size)[:-2] + f", {parts} parts each: "
@@ -141,7 +141,7 @@ def check_loud_enough(loud_enough):
 @exercise("needles_to_hide")
 def check_needles_to_hide(needles_to_hide):
     """`needles_to_hide(worse, better)` is the smallest number, an integer."""
-    for worse, better in [(0.25, 0.75), (0.425, 0.775), (0.775, 0.925), (0.5, 0.6), (0.0, 0.9)]:
+    for worse, better in [(0.3, 0.8), (0.425, 0.775), (0.775, 0.925), (0.5, 0.6), (0.0, 0.9)]:
         spread = np.sqrt(worse * (1 - worse)) + np.sqrt(better * (1 - better))
         exact = (1.96 * spread / (better - worse)) ** 2
         right = int(np.floor(exact)) + 1
