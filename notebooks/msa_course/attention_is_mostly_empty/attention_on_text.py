@@ -86,7 +86,7 @@ def describe(reading: Reading) -> str:
     return (
         f"Layer {layer}, head {h} ({reading.head}), query {reading.position} "
         f"\u201c{shown(_text()[reading.position])}\u201d: of {len(reading.mass)} blocks of "
-        f"{reading.block_size} tokens it reads {len(reading.chosen)} ({ids}). They hold "
+        f"{reading.block_size} tokens it reads {len(reading.chosen)} ({ids}), with "
         f"{reading.captured:.0%} of its attention. The heaviest word is {top} "
         f"\u201c{shown(_text()[top])}\u201d with {reading.heaviest_weights[0]:.0%}."
     )
