@@ -118,7 +118,7 @@ export function render({ model, el }) {
     const [name, layer, h] = heads.find(([name]) => name === now.head), [top, share] = state.read[0];
     said.textContent = `Layer ${layer}, head ${h} (${name}), query ${now.position} ` +
       `\u201c${visible(words[now.position])}\u201d: of ${state.blocks.length} blocks of ${now.block_size} tokens it ` +
-      `reads ${state.chosen.length} (${state.chosen.join(", ")}). They hold ${percent(state.captured)} of its attention. ` +
+      `reads ${state.chosen.length} (${state.chosen.join(", ")}), with ${percent(state.captured)} of its attention. ` +
       `The heaviest word is ${top} \u201c${visible(words[top])}\u201d with ${percent(share)}.`;
     tell(top);
     const heaviest = state.read.slice(0, 5);

@@ -43,8 +43,8 @@ def _text():
 
 
 @lru_cache
-def _weights(head):
-    """Weights [T, S] of one head over the whole text."""
+def attention(head: str) -> np.ndarray:
+    """Weights [T, S] of one head over the whole text, 0 where a token is not seen yet."""
     layer, h = HEADS[head]
     q, k, _ = data.load_capture(layer)
     group = h * k.shape[1] // q.shape[1]
@@ -59,7 +59,7 @@ def shown(word: str) -> str:
 
 def compute(head: str, position: int, block_size: int, top_k: int) -> Reading:
     """The query's weights, the mass of its blocks, the best `top_k` of them and what they hold."""
-    weights = _weights(head)[position, : position + 1]
+    weights = attention(head)[position, : position + 1]
     row = weights[None, None, None]
     mass = selection.block_mass(row, num_kv_heads=1, block_size=block_size)
     sizes = {"block_size": block_size, "num_keys": position + 1, "local_blocks": 0}
@@ -86,7 +86,7 @@ def describe(reading: Reading) -> str:
     return (
         f"Layer {layer}, head {h} ({reading.head}), query {reading.position} "
         f"\u201c{shown(_text()[reading.position])}\u201d: of {len(reading.mass)} blocks of "
-        f"{reading.block_size} tokens it reads {len(reading.chosen)} ({ids}). They hold "
+        f"{reading.block_size} tokens it reads {len(reading.chosen)} ({ids}), with "
         f"{reading.captured:.0%} of its attention. The heaviest word is {top} "
         f"\u201c{shown(_text()[top])}\u201d with {reading.heaviest_weights[0]:.0%}."
     )
