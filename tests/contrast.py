@@ -30,12 +30,16 @@ def low_contrast(fig):
     canvas.draw()
     texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
     boxes = [text.get_window_extent() for text in texts]
+    layout = fig.get_layout_engine()
+    fig.set_layout_engine("none")  # or the axes would grow where the texts were
     for text in texts:
         text.set_visible(False)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3] / 255
     for text in texts:
         text.set_visible(True)
+    if layout is not None:
+        fig.set_layout_engine(layout)
     fig.set_dpi(dpi)
     found = []
     height, width = pixels.shape[:2]
