@@ -1,4 +1,4 @@
-"""The arrays behind the decode explorer's picture, its words at the extremes, and its redraws."""
+"""The arrays behind the decode explorer's picture, and its words at the extremes."""
 
 import itertools
 
@@ -57,9 +57,9 @@ def test_groups_and_queries_choose_differently_and_cost_the_same():
 def test_words_name_the_blocks_of_group_0():
     setting = FIRST | {"top_k": 4}
     ids = decode_reads.compute(**setting).selection[0]
-    named = f"Group 0 reads blocks {ids[0]}, {ids[1]}, {ids[2]} and its own, 255."
+    named = f"Group 0 reads blocks {ids[0]}, {ids[1]}, {ids[2]} and the local block, 255."
     assert named in say(**setting)
-    assert "Group 0 reads its own block, 255." in decode_reads.describe(
+    assert "Group 0 reads the local block, 255." in decode_reads.describe(
         decode_reads.compute(**FIRST | {"top_k": 1})
     )
 
@@ -71,6 +71,22 @@ def test_words_say_when_msa_reads_more_than_dense():
     assert "1.125 times the 2.10 MB" in decode_reads.describe(
         decode_reads.compute(**FIRST | {"context": 1024})
     )
+
+
+def test_one_byte_index_keys_halve_their_lane_and_nothing_else():
+    at = FIRST | {"context": 2**20}
+    two, one = (decode_reads.compute(**at, channel_bytes=size) for size in (2, 1))
+    assert two.index_bytes == 2 * one.index_bytes
+    assert (two.main_bytes, two.dense_bytes) == (one.main_bytes, one.dense_bytes)
+    assert 15.5 < one.ratio < 16
+
+
+def test_a_group_is_named_and_changes_no_byte():
+    groups = [decode_reads.compute(**FIRST, group=group) for group in range(M3.num_kv_heads)]
+    for group, reads in enumerate(groups):
+        assert reads.chosen == reads.selection[group].tolist()
+        assert f"Group {group} reads blocks {reads.chosen[0]}," in decode_reads.describe(reads)
+        assert reads[-3:] == groups[0][-3:]
 
 
 def test_lit_pages_of_the_picture_are_the_selected_ones():

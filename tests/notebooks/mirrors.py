@@ -46,7 +46,7 @@ MODULE_NAMES = MODULES.union(*(module_names(module_tree(name)) for name in MODUL
 
 
 def find(dotted):
-    """The function, class or method that `msa_ref.module.name` or `msa_ref.module.Class.name` names.
+    """The function, class or method of `msa_ref.module.name` or `msa_ref.module.Class.name`.
 
     Below msa_learning a module's folder stands before it, as in
     `msa_learning.attention.index_loss.index_kl`.
@@ -142,7 +142,7 @@ def bare(function):
 
 
 def methods(node):
-    """Ends of the dotted names that a mirror cell shows: none of a function, `.name` of a method."""
+    """Ends of the dotted names that a cell shows: "" of a function, `.name` of each method."""
     if isinstance(node, Function):
         return [""]
     return [f".{child.name}" for child in node.body if isinstance(child, Function)]
@@ -159,5 +159,8 @@ def code(node):
 def difference(source):
     """Lines in which a mirror cell differs from the package; empty where it is equal."""
     dotted, function = shown(source)
-    package, lesson = (code(node).splitlines() for node in (find(dotted), function))
+    found = find(dotted)
+    if type(found) is not type(function):
+        raise LookupError(f"{dotted}: is a {type(found).__name__}, shown otherwise")
+    package, lesson = (code(node).splitlines() for node in (found, function))
     return "\n".join(difflib.unified_diff(package, lesson, "package", "lesson", lineterm=""))

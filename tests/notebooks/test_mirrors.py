@@ -138,6 +138,15 @@ def test_a_mirror_of_nothing_is_refused(dotted):
         mirrors.difference(f"{mirrors.MARK}{dotted}\ndef f():\n    pass\n")
 
 
+def test_a_class_is_compared_method_by_method_its_constructor_aside():
+    package = ast.unparse(mirrors.find("msa_ref.cache.PagedCache"))
+    cell = f"{mirrors.MARK}msa_ref.cache.PagedCache\n{package}"
+    assert mirrors.difference(cell) == ""
+    assert mirrors.difference(cell.replace("self.capacity = capacity", "pass")) == ""
+    for right, wrong in (("slot == 0", "slot == 1"), ("def load_block", "def load_page")):
+        assert mirrors.difference(cell.replace(right, wrong))
+
+
 def test_a_piece_of_learning_is_found_by_its_dotted_name():
     found = mirrors.find("msa_learning.attention.index_loss.attention_target")
     assert found.name == "attention_target"

@@ -44,12 +44,17 @@ export function render({ model, el }) {
   const strip = (name, thin) =>
     make("svg:svg", { viewBox: `0 0 ${WIDE} 10`, preserveAspectRatio: "none", class: thin ? "thin" : "", role: "img",
       "aria-label": name });
+  // The local block is hatched.
+  const hatch = "repeating-linear-gradient(135deg, var(--forced) 0 3px, var(--page) 3px 4px)";
+  const swatch = (colour) => make("i", { class: "key",
+    style: `background: ${colour === "var(--forced)" ? hatch : colour}` });
   const board = make("div", { class: "lane" });
   const index = strip("index keys: every page is read");
   board.append(make("b", {}, "index keys, one lane for all groups"), make("span", {}, "all"), index);
   const rows = [];
   for (const lane of ["keys", "values"]) {
-    board.append(make("b", {}, `${lane}, one row per group`));
+    board.append(make("b", {}, `${lane}, one row per group`, swatch("var(--chosen)"), "chosen", swatch("var(--forced)"),
+      "local block, always read"));
     for (let group = 0; group < GROUPS; group++) {
       const picture = strip(`${lane} of group ${group}`, true);
       const name = make("button", { type: "button", "aria-label": `${lane}: name the blocks of group ${group}` },
@@ -71,7 +76,6 @@ export function render({ model, el }) {
   };
   const ours = bar(["var(--visible)", "var(--chosen)"]), theirs = bar(["var(--soft)"]);
   const [oursText, theirsText] = [make("span"), make("span")];
-  const swatch = (colour) => make("i", { class: "key", style: `background: ${colour}` });
   const legend = make("b", {}, "bytes that one layer reads:", swatch("var(--visible)"), "all index keys",
     swatch("var(--chosen)"), "chosen keys and values", swatch("var(--soft)"), "dense: all keys and values");
   amounts.append(legend, oursText, ours.picture, theirsText, theirs.picture);
@@ -127,7 +131,12 @@ export function render({ model, el }) {
         rect.addEventListener("pointerleave", () => point());
         return rect;
       });
-      row.picture.replaceChildren(make("svg:rect", { width: WIDE, height: 10, fill: "var(--hidden)" }), ...rects);
+      // Lines across the local page; on a page too thin for them its colour alone is left.
+      const local = rects.at(-1), [left, wide] = [+local.getAttribute("x"), +local.getAttribute("width")];
+      const lines = [0.25, 0.5, 0.75].map((at) => make("svg:line", { x1: left + at * wide, x2: left + at * wide, y1: 0,
+        y2: 10, stroke: "var(--page)", "vector-effect": "non-scaling-stroke", "pointer-events": "none" }));
+      const back = make("svg:rect", { width: WIDE, height: 10, fill: "var(--hidden)" });
+      row.picture.replaceChildren(back, ...rects, ...(wide > 15 ? lines : []));
       row.name.setAttribute("aria-pressed", row.group === group);
     }
     const scale = WIDE / Math.max(read, numbers.dense_bytes);
