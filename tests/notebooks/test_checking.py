@@ -100,7 +100,7 @@ def test_an_error_keeps_its_cause_for_the_debugger():
         raise KeyError("lost")
 
     with pytest.raises(AssertionError) as caught:
-        check_double(double)
+        check_double.strict(double)
     assert isinstance(caught.value.__cause__, KeyError)
 
 
