@@ -62,10 +62,8 @@ def layout(words: list[str], columns: int = COLUMNS) -> list[tuple[float, int, s
     """(row, column, what is printed) of each token: lines are filled, blank lines are half rows."""
     places, row, column, chunk = [], 0.0, 0, 0
     for number, word in enumerate(words):
-        before, after = (
-            "".join(words[max(0, number - 2) : number]),
-            "".join(words[number + 1 :][:2]),
-        )
+        before = "".join(words[max(0, number - 2) : number])
+        after = "".join(words[number + 1 :][:2])
         indent = len(word) - len(word.rstrip(" ")) if "\n" in word else 0
         blank = "\n\n" in word or before.endswith("\n") or after.startswith("\n")
         rule = before.endswith("*") or after.startswith("**")
