@@ -6,7 +6,7 @@
 # make gpu       on a machine with a GPU: check the kernels, time them, write their record
 # make check     format, lint and import arrows: seconds
 # make stubs     write the lessons' exercise stubs from the solutions
-# make real      add the small real language model that lessons 03 and 09 can run live
+# make real      add the small real language model that some lessons can run live
 # make mutants   plant small faults in the package and count those the tests find: long
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 CONSTRAINTS := constraints.txt
 WORKERS ?= 2
-# What `make lab` installs; EXTRAS=lab,gpu adds PyTorch and Triton for lessons 10 and on.
+# What `make lab` installs; EXTRAS=lab,gpu adds PyTorch and Triton for the second half.
 EXTRAS ?= lab
 NBVAL := @tests/nbval.args notebooks -n $(WORKERS) --dist loadscope
 
@@ -44,7 +44,7 @@ help:
 # server prints is the first lesson's.
 lab: $(VENV)/.lab
 	$(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=. \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+		--LabApp.default_url=/lab/tree/notebooks/00_the_news.ipynb
 
 lessons: $(VENV)/.gpu
 	$(BIN)/python notebooks/lessons.py html --out build/lessons

@@ -4,8 +4,11 @@ Each code cell of a lesson runs twice in a row; both runs must end without an er
 is stored. Between them the lessons' random generators, NumPy's `rng` and PyTorch's `generator`, are
 put back: that a second run draws other numbers is no fault of a cell. The second run makes its
 figures without turning them into PNG, which takes half the time and finds nothing new. Lessons do
-not rely on the working directory, which is not theirs here.
+not rely on the working directory, which is not theirs here. A figure with text of too little
+contrast is an error here.
 """
+
+from pathlib import Path
 
 import pytest
 from nbval.plugin import IPyNbCell
@@ -26,6 +29,14 @@ if "rng" in _states:
     rng.bit_generator.state = _states["rng"]
 if "generator" in _states:
     generator.set_state(_states["generator"])
+"""
+WATCH = f"""
+import sys
+if "contrast" not in sys.modules:
+    sys.path.append({str(Path(__file__).parents[1] / "tests")!r})
+    import contrast
+    import msa_course.figures
+    contrast.watch(msa_course.figures)
 """
 TIMEOUT = 60  # seconds
 
@@ -66,5 +77,5 @@ def pytest_runtest_setup(item):
     if isinstance(item, IPyNbCell):
         kernel = item.parent.kernel
         again = isinstance(item, CellAgain)
-        code = ONCE + SHOW.format(not again) + (PUT_BACK if again else KEEP + ELSEWHERE)
+        code = ONCE + SHOW.format(not again) + (PUT_BACK if again else KEEP + ELSEWHERE + WATCH)
         kernel.await_reply(kernel.kc.execute(code, silent=True), timeout=TIMEOUT)

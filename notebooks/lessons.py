@@ -2,6 +2,8 @@
 
 python notebooks/lessons.py run [NN ...]      execute in place: lessons, then solutions
 python notebooks/lessons.py stubs             write the stubs from the solutions
+python notebooks/lessons.py number            rename all lessons by their places in ORDER, with
+                                              titles, links to them, and the lines that chain them
 python notebooks/lessons.py html [--out DIR]  execute copies and write one page a lesson
 python notebooks/lessons.py times [NN ...]    measure copies; write the record, the lessons' own
                                               lines about it, and the README's table
@@ -145,6 +147,44 @@ def write_stubs():
             print(f"stubs written: {lesson.name}")
 
 
+def number():
+    """Give every lesson the number of its place: its files, its titles, and all links to it."""
+    numbered = dict(zip(ORDER, names()))
+    for folder in (HERE, HERE / "solutions"):
+        for path in folder.glob("[0-9][0-9]_*.ipynb"):
+            path.rename(folder / numbered[path.stem[3:]])
+    file_name = re.compile(rf"\b\d\d_({'|'.join(ORDER)})\.ipynb")
+    root = HERE.parent
+    linking = [root / "README.md", root / "Makefile", *root.glob("docs/**/*.md")]
+    for path in [*linking, *lesson_paths(), *solution_paths()]:
+        text = path.read_text(encoding="utf-8")
+        linked = file_name.sub(lambda found: numbered[found[1]], text)
+        if linked != text:
+            path.write_text(linked, encoding="utf-8")
+    for place, path in enumerate(lesson_paths()):
+        for one in (path, HERE / "solutions" / path.name):
+            notebook = nbformat.read(one, as_version=4)
+            opening = notebook.cells[0]
+            lines = re.sub(r"\d\d(?= · )", f"{place:02d}", opening.source, count=1).splitlines()
+            opening.source = "\n".join(
+                chain(place) if re.search(r"lesson \d+ of \d+", line) else line for line in lines
+            )
+            nbformat.write(notebook, one)
+
+
+def chain(place):
+    """The line that leads from the lesson at this place to those before and after it."""
+    names_of_all = names()
+    parts = [f"lesson {place + 1} of {len(ORDER)}"]
+    if place:
+        parts.insert(0, f"[previous]({names_of_all[place - 1]})")
+    if place + 1 < len(ORDER):
+        parts.append(f"[next]({names_of_all[place + 1]})")
+    else:
+        parts.append(f"[back to the start]({names_of_all[0]})")
+    return " · ".join(parts)
+
+
 def render_html(out: Path):
     """Execute a copy of every notebook and write it as a page (formulas need a network)."""
     from nbconvert import HTMLExporter
@@ -227,7 +267,7 @@ def store_seconds(path, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("verb", choices=["run", "stubs", "html", "times"])
+    parser.add_argument("verb", choices=["run", "stubs", "number", "html", "times"])
     parser.add_argument("numbers", nargs="*", help="lesson numbers for run and times, such as 04")
     parser.add_argument("--out", type=Path, default=Path("build/lessons"))
     arguments = parser.parse_args()
@@ -235,6 +275,8 @@ def main():
         run(arguments.numbers)
     elif arguments.verb == "stubs":
         write_stubs()
+    elif arguments.verb == "number":
+        number()
     elif arguments.verb == "html":
         render_html(arguments.out)
     else:

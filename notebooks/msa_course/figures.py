@@ -25,8 +25,9 @@ def new_figure(width: float, height: float, layout: str = "constrained") -> Figu
 def to_png(fig: Figure) -> str:
     """The figure as base64 of a PNG of at most 256 colours."""
     fig.set_dpi(DPI)
-    fig.canvas.draw()
-    image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     image = image.quantize(COLOURS, dither=Image.Dither.NONE)
     stream = io.BytesIO()
     image.save(stream, format="png", optimize=True)

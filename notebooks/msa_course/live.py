@@ -27,7 +27,8 @@ here.after(el);
 const output = here.closest(".jp-OutputArea-child, .output_area, .output > div, div.output");
 const before = output?.previousElementSibling;
 const nothing = () => {{}};
-render({{ model: {{ get: (key) => data[key], on: nothing, set: nothing, save_changes: nothing }}, el }});
+const model = {{ get: (key) => data[key], on: nothing, set: nothing, save_changes: nothing }};
+render({{ model, el }});
 if (before?.querySelector("img") && !before.querySelector("script")) before.hidden = true;
 }})();</script>"""
 

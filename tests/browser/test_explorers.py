@@ -11,7 +11,7 @@ COURSE = Path(__file__).parents[2] / "notebooks" / "msa_course"
 EXPLORERS = sorted(
     ".".join(path.relative_to(COURSE.parent).with_suffix("").parts)
     for path in COURSE.glob("*/*_figure.py")
-    if "\ndef explorer(" in path.read_text(encoding="utf-8")
+    if "\ndef explorer(" in (text := path.read_text(encoding="utf-8")) and "show_live" not in text
 )
 
 CONNECT_MS = 60_000

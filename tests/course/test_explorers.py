@@ -6,10 +6,12 @@ import importlib.util
 import itertools
 import pickle
 import pkgutil
+import re
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from matplotlib.text import Text
 import msa_course
 from msa_course import palette
 
+BROWSER = Path(__file__).parents[1] / "browser"
 # Moves that show nothing from the opening setting: a prefill has bf16 index keys alone, and both
 # counts give the same rounded costs at a million tokens.
 OPENINGS = {
@@ -41,8 +44,17 @@ def modules_with(function):
     return found
 
 
-EXPLORERS = [name for name in modules_with("explorer") if name != "msa_course.explorer"]
+def is_live(name):
+    """True for an explorer that runs in the browser alone, which tests/browser moves."""
+    with open(importlib.util.find_spec(name).origin, encoding="utf-8") as source:
+        return "show_live" in source.read()
+
+
+ALL = [name for name in modules_with("explorer") if name != "msa_course.explorer"]
+EXPLORERS = [name for name in ALL if not is_live(name)]
+LIVE = [name for name in ALL if is_live(name)]
 COMPUTES = modules_with("compute")
+MAX_BYTES = 12_000  # of a live explorer's own code
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +169,7 @@ every_explorer = pytest.mark.parametrize("name", EXPLORERS, ids=short)
 
 
 def test_every_lesson_has_an_explorer_and_each_computes_apart_from_its_drawing():
-    lessons = {name.split(".")[1] for name in EXPLORERS}
+    lessons = {name.split(".")[1] for name in ALL}
     folders = {module.name for module in pkgutil.iter_modules(msa_course.__path__) if module.ispkg}
     assert lessons == folders
     for name in EXPLORERS:
@@ -165,6 +177,21 @@ def test_every_lesson_has_an_explorer_and_each_computes_apart_from_its_drawing()
         if isinstance(compute, partial):
             compute = compute.func
         assert compute.__module__ == name.removesuffix("_figure") in COMPUTES
+
+
+@pytest.mark.parametrize("name", LIVE, ids=short)
+def test_a_live_explorer_is_small_and_is_moved_in_a_browser(name):
+    module = find_module(name)
+    assert module.stat().st_size < MAX_BYTES
+    code = module.read_text(encoding="utf-8")
+    assert "export function render({ model, el })" in code
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|\bimport\b|innerHTML", code)
+    assert (BROWSER / f"test_live_{short(name)}.py").exists()
+
+
+def find_module(name):
+    """The ES module of a live explorer, which lies beside its figure's."""
+    return Path(importlib.util.find_spec(name).origin).with_name(f"{short(name)}.mjs")
 
 
 @every_explorer

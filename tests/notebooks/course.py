@@ -27,7 +27,8 @@ UNCOMPARED_COMMENT = "# NBVAL_IGNORE_OUTPUT"
 
 # What a figure, its parts or a picture print of themselves says nothing about what they show.
 REPR_OF_PICTURE = re.compile(
-    r"<(Figure|Axes|IPython\.core\.display\.Image|matplotlib\.)[^\n]*>\s*|Figure: [^\n]*|\(an explorer: [^\n]*"
+    r"<(Figure|Axes|IPython\.core\.display\.Image|matplotlib\.)[^\n]*>\s*"
+    r"|Figure: [^\n]*|\(an explorer: [^\n]*"
 )
 
 

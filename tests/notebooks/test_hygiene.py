@@ -14,7 +14,7 @@ import course
 import pytest
 from nbconvert import ScriptExporter
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 1_500_000
 MIN_COMPARED = 0.60
 MAX_MEDIAN_LINES = 6
 MAX_LINES = 40

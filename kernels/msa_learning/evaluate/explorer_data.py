@@ -1,4 +1,4 @@
-"""Data of lesson 09's text explorer: every query's blocks in the index's order and by mass.
+"""Data of a text explorer: every query's blocks in the index's order and by mass.
 
 python -m msa_learning.evaluate.explorer_data --tokens build/tokens --out build/smollm2_explorer.npz
 """

@@ -1,4 +1,4 @@
-"""What an index would select in one text at several steps of its training, for lesson 09."""
+"""What an index would select in one text at several steps of its training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of lesson 12: cutting lists into items, combining partials, the share of rows at work."""
+"""Checks of Block-sparse prefill: items of lists, combined partials, rows at work."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from msa_course.checking import exercise, expect
 from msa_ref import dense
 
 
-@exercise("12.1")
-def check_12_1(cut):
+@exercise("14.1")
+def check_14_1(cut):
     """`cut(counts, chunk)` is a list of items (block, start, stop), entries of the whole plan."""
     cases = [
         ([3], 2, "one list of 3 entries, chunk 2"),
@@ -52,8 +52,8 @@ def _cut(counts, chunk):
     return items
 
 
-@exercise("12.2")
-def check_12_2(combine):
+@exercise("14.2")
+def check_14_2(combine):
     """`combine(parts, lses, where)` is the output [T, G, d] of partials [E, G, d], LSEs base 2."""
     # One query, one head, two entries of weight 1 and 3: (1 * 8 + 3 * 4) / 4 = 5.
     parts = np.array([[[8.0]], [[4.0]]])
@@ -94,8 +94,8 @@ def check_12_2(combine):
             expect(same, f"{queries} queries of {slots} slots and {heads} heads: wrong output")
 
 
-@exercise("12.3")
-def check_12_3(tile_share):
+@exercise("14.3")
+def check_14_3(tile_share):
     """`tile_share(selection, tile, group_size)` is the share of query-major rows that work."""
     one = np.array([[0, 1]])
     got = tile_share(one, 1, 16)

@@ -1,4 +1,4 @@
-"""Checks of lesson 15: tokens reached, where a system pays, a design of one's own."""
+"""Checks of The family album: tokens reached, where a system pays, a design of one's own."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ EQUAL_TO_8 = LayerCost("equal up to 8", "", (Entries(10**6, 2048, most=8),))
 CHEAP_AT_FIRST = LayerCost("cheap at first", "", (Entries(1, 500),))
 
 
-@exercise("15.1")
-def check_15_1(tokens_reached):
+@exercise("17.1")
+def check_17_1(tokens_reached):
     """`tokens_reached(entries, allowed, num_tokens)`: tokens inside an entry that is allowed."""
     for entries, allowed, num_tokens in REACHED:
         spans = np.array(entries, dtype=int).reshape(-1, 2)
@@ -52,8 +52,8 @@ def _inside(token, spans):
     return bool(((spans[:, 0] <= token) & (token <= spans[:, 1])).any())
 
 
-@exercise("15.2", none=True)
-def check_15_2(pays_from):
+@exercise("17.2", none=True)
+def check_17_2(pays_from):
     """`pays_from(one, other)`: the power of two from which `one` reads fewer bytes, or None."""
     layers = dict(cost.SYSTEMS) | {"equal up to 8": EQUAL_TO_8, "cheap at first": CHEAP_AT_FIRST}
     pairs = [("equal up to 8", "dense"), ("cheap at first", "msa"), ("dense", "dense")]
@@ -100,8 +100,8 @@ def _mean_key(q, keys):
     return keys.mean(axis=0) @ q
 
 
-@exercise("15.3")
-def check_15_3(try_design):
+@exercise("17.3")
+def check_17_3(try_design):
     """`try_design(q, k, unit, proxy, budget, unit_bytes, unit_flops)`: mass, bytes, FLOPs."""
     rng = np.random.default_rng(153)
     cases = [(4, 2, 2, 2), (5, 3, 2, 4), (8, 4, 2, 4), (12, 4, 4, 4), (23, 8, 4, 12)]

@@ -1,4 +1,4 @@
-"""Checks of lesson 11: numbers read by two rounds, scores and ids in one integer, decode scores.
+"""Checks of Index score and top-16: two rounds, packed scores, decode scores.
 
 What a kernel must not read holds poison, and so does what lies around its output.
 """
@@ -29,8 +29,8 @@ def _run(kernel, grid, shape, dtype, inputs, sizes, constants, where):
     return out.numpy()
 
 
-@exercise("11.1")
-def check_11_1(numbers_read):
+@exercise("13.1")
+def check_13_1(numbers_read):
     """`numbers_read(num_blocks, top_k, group_size)` is the most numbers that two rounds read.
 
     Group maxima in the first round, and no more blocks than there are in the second.
@@ -54,8 +54,8 @@ def check_11_1(numbers_read):
         expect(got == groups + opened, f"{where}: got {got}, takes {groups} + {opened}")
 
 
-@exercise("11.2")
-def check_11_2(pack):
+@exercise("13.2")
+def check_13_2(pack):
     """`pack[grid](scores, packed, N, WIDTH=...)`: the larger int64 is the better block."""
     import torch
 
@@ -92,8 +92,8 @@ def check_11_2(pack):
         expect(got == wanted, f"{where}: order {got}, takes {wanted}; ties go to the lower id")
 
 
-@exercise("11.3")
-def check_11_3(decode_scores):
+@exercise("13.3")
+def check_13_3(decode_scores):
     """`decode_scores[(nb,)](q, pages, table, out, length, ...)`: scores [Hkv, nb] of one query."""
     import torch
 

@@ -1,4 +1,4 @@
-"""Checks of lesson 10: a vector sum, maxima of ragged rows, block maxima under a causal mask.
+"""Checks of Triton in twenty minutes: a sum, maxima of ragged rows, causal block maxima.
 
 The arrays of every check lie in a larger array full of poison: a kernel that reads or writes
 outside is caught, which the interpreter alone would not do.
@@ -41,8 +41,8 @@ def _result(kernel, grid, shape, inputs, sizes, constants, where):
     return out.numpy()
 
 
-@exercise("10.1")
-def check_10_1(add):
+@exercise("12.1")
+def check_12_1(add):
     """`add[grid](x, y, out, N, WIDTH=...)` writes x + y into the N elements of out."""
     rng = np.random.default_rng(10)
     for size, width in ((4, 4), (8, 4), (1, 4), (5, 4), (13, 8), (33, 16)):
@@ -55,8 +55,8 @@ def check_10_1(add):
         expect(np.allclose(out, x + y, atol=1e-6), f"{where}: the output is not x + y")
 
 
-@exercise("10.2")
-def check_10_2(row_max):
+@exercise("12.2")
+def check_12_2(row_max):
     """`row_max[(R,)](x, lengths, out, stride, WIDTH=...)` writes the maximum of every row.
 
     Row r holds lengths[r] numbers from x + r * stride on; what follows them is no part of it.
@@ -97,8 +97,8 @@ def _expect_row_max(got, row, where, width):
     expect(got == truth, f"{where} has maximum {got:.3f}, takes {truth:.3f}")
 
 
-@exercise("10.3")
-def check_10_3(block_max):
+@exercise("12.3")
+def check_12_3(block_max):
     """`block_max[(T, nb)](scores, out, T, S, BS=...)` writes the causal block maxima [T, nb]."""
     rng = np.random.default_rng(10)
     for num_queries, num_keys, size in ((2, 2, 2), (4, 4, 2), (1, 4, 2), (3, 5, 4), (7, 13, 4)):

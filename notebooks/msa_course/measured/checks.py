@@ -1,4 +1,4 @@
-"""Checks of lesson 14: a bound from bytes, a ratio from rows, where the scan takes half."""
+"""Checks of Measured: a bound from bytes, a ratio from rows, where the scan takes half."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CURVES = (
 )
 
 
-@exercise("14.1")
-def check_14_1(decode_bound_us):
+@exercise("16.1")
+def check_16_1(decode_bound_us):
     """`decode_bound_us(batch, context, index_bytes, bandwidth)`: least time of a decode step."""
     for batch, context, index_bytes, bandwidth in itertools.product(
         (1, 8), (2048, 32_768, 2**20), (2, 1), (3.03e12, 2e12)
@@ -48,8 +48,8 @@ def check_14_1(decode_bound_us):
         expect(bool(np.isclose(got, right)), case)
 
 
-@exercise("14.2", none=True)
-def check_14_2(times_faster):
+@exercise("16.2", none=True)
+def check_16_2(times_faster):
     """`times_faster(rows, phase, batch, context, shape)`: best dense over MSA, or None."""
     rows = list(_made_up_rows())
     for phase, shape, context in itertools.product(PHASES, ("M3", "M2"), (32_768, 2**20)):
@@ -119,8 +119,8 @@ def _made_up_rows():
     }  # fmt: skip
 
 
-@exercise("14.3", none=True)
-def check_14_3(half_scan):
+@exercise("16.3", none=True)
+def check_16_3(half_scan):
     """`half_scan(contexts, scan_ms, total_ms)`: where the scan takes half, None if nowhere."""
     for contexts, scan, total, right in CURVES:
         got = half_scan(contexts, scan, total)

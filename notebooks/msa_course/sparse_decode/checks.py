@@ -1,4 +1,4 @@
-"""Checks of lesson 13: how many splits, a choice in two rounds, two sequences sharing pages."""
+"""Checks of Sparse decode: how many splits, a choice in two rounds, two sequences sharing pages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ TOY = MSAConfig(2, 1, 16, 16, 16, 2)
 LANES = ("k_pages", "v_pages", "index_pages")
 
 
-@exercise("13.1")
-def check_13_1(splits_wanted):
+@exercise("15.1")
+def check_15_1(splits_wanted):
     """`splits_wanted(batch, num_groups, top_k, multiprocessors)` is chosen from shapes alone."""
     for batch, groups, top_k, wanted in [
         (1, 1, 4, 2),
@@ -45,8 +45,8 @@ def check_13_1(splits_wanted):
         expect(got == right, case + hint)
 
 
-@exercise("13.2")
-def check_13_2(two_rounds):
+@exercise("15.2")
+def check_15_2(two_rounds):
     """`two_rounds(scores, maxima, size, top_k)` reads scores of the best groups alone."""
     import torch
 
@@ -96,8 +96,8 @@ def _check_rounds(two_rounds, scores, size, top_k):
     expect(got == right, case + hint)
 
 
-@exercise("13.3", none=True)
-def check_13_3(fork):
+@exercise("15.3", none=True)
+def check_15_3(fork):
     """`fork(cache, parent, child)` shares full pages and copies the last one."""
     for length, parent, child in [(5, 0, 1), (16, 0, 1), (37, 0, 1), (48, 2, 0), (41, 1, 2)]:
         _check_fork(fork, length, parent, child)

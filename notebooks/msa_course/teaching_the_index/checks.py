@@ -1,4 +1,4 @@
-"""Checks of lesson 09: the teacher of a group, the gradient on scores, the gradient on weights."""
+"""Checks of Teaching the index: a teacher, the gradient on scores and on weights."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _supports(rng):
     yield 3, 8, rng.permutation(8) < 3
 
 
-@exercise("9.1")
-def check_9_1(teacher):
+@exercise("11.1")
+def check_11_1(teacher):
     """`teacher(scores, support)` is the mean over heads of each head's softmax on the support."""
     rng = np.random.default_rng(91)
     for heads, tokens, support in _supports(rng):
@@ -46,8 +46,8 @@ def check_9_1(teacher):
         expect(np.allclose(got, right), case + hint)
 
 
-@exercise("9.2")
-def check_9_2(logit_gradient):
+@exercise("11.2")
+def check_11_2(logit_gradient):
     """`logit_gradient(p, index_scores, support)` is the gradient of KL(p || p_idx)."""
     rng = np.random.default_rng(92)
     for _, tokens, support in _supports(rng):
@@ -96,8 +96,8 @@ def _slopes(x, w_q, w_k, p, step=1e-5):
         yield slope
 
 
-@exercise("9.3")
-def check_9_3(weight_gradients):
+@exercise("11.3")
+def check_11_3(weight_gradients):
     """`weight_gradients(x, w_q, w_k, p)` is the gradient of the mean KL on both projections."""
     rng = np.random.default_rng(93)
     for tokens, channels, index_dim in [(1, 2, 1), (3, 2, 1), (4, 3, 2), (7, 5, 4)]:

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 12."""
+"""Known wrong answers to the exercises of Block-sparse prefill."""
 
 import numpy as np
 
@@ -72,18 +72,18 @@ def counts_unused_slots_as_a_block(selection, tile, group_size):
 
 
 WRONG = {
-    "12.1": [
+    "14.1": [
         (reads_beyond_the_list, "reads beyond its list"),
         (starts_every_list_at_0, "a list starts where the one before ends"),
         (gives_an_empty_list_an_item, "an empty list has none"),
     ],
-    "12.2": [
+    "14.2": [
         (averages, "the plain average"),
         (takes_the_natural_exp, "the LSEs are in base 2"),
         (reads_unused_slots, "NumPy reads -1 as the last entry"),
         (takes_the_power_without_the_peak, "subtract the peak before the power"),
     ],
-    "12.3": [
+    "14.3": [
         (forgets_the_least_rows, "the tensor cores take 64 rows"),
         (thinks_rows_leave_early, "every row sits through the whole union"),
         (counts_unused_slots_as_a_block, "-1 is no block"),

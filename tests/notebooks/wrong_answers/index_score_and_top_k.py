@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 11."""
+"""Known wrong answers to the exercises of Index score and top-16."""
 
 from msa_course.setup import setup
 
@@ -90,17 +90,17 @@ def hides_the_tail_with_0(
 
 
 WRONG = {
-    "11.1": [
+    "13.1": [
         (forgets_the_first_round, "round 1 reads a maximum of every group too"),
         (forgets_the_ragged_group, "the last, smaller group has a maximum as well"),
         (reads_more_blocks_than_there_are, "blocks to read in round 2"),
     ],
-    "11.2": [
+    "13.2": [
         (packs_raw_bits, "negative scores are reversed"),
         (prefers_the_higher_id, "ties go to the lower id"),
         (leaves_the_id_out, "the id must be in it"),
     ],
-    "11.3": [
+    "13.3": [
         (takes_blocks_for_pages, "read pages through the table"),
         (reads_the_pages_tail, "hide tokens from `length` on"),
         (hides_the_tail_with_0, "must give -inf, not 0"),

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 14."""
+"""Known wrong answers to the exercises of Measured."""
 
 import numpy as np
 
@@ -90,21 +90,21 @@ def always_somewhere(contexts, scan_ms, total_ms):
 
 
 WRONG = {
-    "14.1": [
+    "16.1": [
         (index_keys_forgotten, "the index keys are read as well"),
         (an_index_key_a_group, "all groups share one index key"),
         (values_forgotten, "keys and values, not keys alone"),
         (one_cache_for_the_batch, "a cache of its own"),
         (in_milliseconds, "in microseconds"),
     ],
-    "14.2": [
+    "16.2": [
         (against_the_slowest, "the fastest dense kernel"),
         (upside_down, "MSA over dense"),
         (any_shape, "of the shape asked for"),
         (scan_for_the_total, "the row of its total"),
         (absent_is_zero, "takes None"),
     ],
-    "14.3": [
+    "16.3": [
         (over_the_context, "over their logarithm"),
         (next_measured, "between two measured contexts"),
         (half_of_the_rest, "not half of the rest"),

@@ -1,4 +1,4 @@
-"""Known wrong answers to lesson 13's exercises, and the words that must name each mistake."""
+"""Known wrong answers to Sparse decode's exercises, and the words that must name each mistake."""
 
 import torch
 
@@ -82,18 +82,18 @@ def nothing_shared(cache, parent, child):
 
 
 WRONG = {
-    "13.1": [
+    "15.1": [
         (groups_forgotten, "programs were enough"),
         (more_splits_than_blocks, "some programs have nothing to read"),
         (a_plain_quotient, "wants a power of two"),
     ],
-    "13.2": [
+    "15.2": [
         (all_scores_sorted, "the first round looks at maxima alone"),
         (one_block_a_group, "a group may give more than one block"),
         (own_block_not_forced, "is always chosen"),
         (ties_to_the_higher_id, "ties go to the lower id"),
     ],
-    "13.3": [
+    "15.3": [
         (last_page_shared, "a page that is not full must be copied"),
         (third_lane_forgotten, "three lanes"),
         (nothing_shared, "full pages are shared"),

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 09."""
+"""Known wrong answers to the exercises of Teaching the index."""
 
 import numpy as np
 
@@ -73,19 +73,19 @@ def transposed(x, w_q, w_k, p):
 
 
 WRONG = {
-    "9.1": [
+    "11.1": [
         (mean_of_scores, "softmax of each head first"),
         (heads_added, "the heads are averaged"),
         (all_tokens, "outside the support has no probability"),
         (cut_out_afterwards, "normalise on the support alone"),
         (normalised_after_the_mean, "each head is normalised on the support first"),
     ],
-    "9.2": [
+    "11.2": [
         (sign_turned, "the sign"),
         (gradient_everywhere, "outside the support teaches nothing"),
         (gradient_on_the_probabilities, "not on the scores"),
     ],
-    "9.3": [
+    "11.3": [
         (scale_forgotten, "index_dim ** -0.5"),
         (sum_for_a_mean, "a mean over the queries"),
         (keys_along_the_rows, "sums over the columns"),

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 15."""
+"""Known wrong answers to the exercises of The family album."""
 
 import numpy as np
 
@@ -110,20 +110,20 @@ def keys_alone(q, k, unit, proxy, budget, *prices):
 
 
 WRONG = {
-    "15.1": [
+    "17.1": [
         (allowed_forgotten, "only entries that the query is allowed"),
         (last_token_left_out, "last token is inside"),
         (ends_alone, "between its ends"),
         (counted, "true or false"),
     ],
-    "15.2": [
+    "17.2": [
         (first_of_all, "does not read fewer bytes (any more)"),
         (equal_is_enough, "fewer is fewer"),
         (in_flops, "not FLOPs"),
         (other_way_round, "the other way round"),
         (largest, "the smallest power of two"),
     ],
-    "15.3": [
+    "17.3": [
         (own_unit_not_forced, "own unit is always read"),
         (own_unit_on_top, "inside the budget"),
         (unscaled, "divided by sqrt(d)"),

@@ -1,4 +1,4 @@
-"""Known wrong answers to the exercises of lesson 10."""
+"""Known wrong answers to the exercises of Triton in twenty minutes."""
 
 from msa_course.setup import setup
 
@@ -109,18 +109,18 @@ def hidden_keys_are_0(score_ptr, out_ptr, T, S, BS: tl.constexpr):
 
 
 WRONG = {
-    "10.1": [
+    "12.1": [
         (stores_without_a_mask, "writes outside its output"),
         (takes_one_element_too_many, "writes outside its output"),
         (forgets_which_program_it_is, "were never written"),
         (steps_by_one_element, "were never written"),
     ],
-    "10.2": [
+    "12.2": [
         (masked_lanes_are_0, "masked lanes must give -inf, not 0"),
         (masks_with_the_stride, "a lane read behind the row's end"),
         (reads_one_tile_alone, "loop over tiles"),
     ],
-    "10.3": [
+    "12.3": [
         (sees_the_future, "the score of a key in the future"),
         (takes_the_row_for_the_position, "query t stands at position S - T + t"),
         (hides_the_own_key, "at its own position, is visible"),
