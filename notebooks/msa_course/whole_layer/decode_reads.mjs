@@ -18,14 +18,14 @@ const WIDE = 1000, NARROWEST = WIDE / 200, LINED = 64, GROUPS = 4;
 
 // Blocks of one group, ascending: the local one, then those with the best needle, ties to the lower id.
 function select(places, ranks, { context, block_size, top_k }) {
-  const pages = Math.ceil(context / block_size);
-  const score = new Float64Array(pages);
+  const local = Math.ceil(context / block_size) - 1;
+  const score = new Map([[local, Infinity]]);
   places.forEach((place, i) => {
     const page = Math.floor(Math.floor((place * context) / 2 ** 20) / block_size);
-    score[page] = Math.max(score[page], ranks[i]);
+    score.set(page, Math.max(score.get(page) ?? 0, ranks[i]));
   });
-  score[pages - 1] = Infinity;
-  const order = Array.from(score.keys()).sort((a, b) => score[b] - score[a] || a - b);
+  const order = [...score.keys()].sort((a, b) => score.get(b) - score.get(a) || a - b);
+  for (let page = 0; page < local && order.length < top_k; page++) if (!score.has(page)) order.push(page);
   return order.slice(0, top_k).sort((a, b) => a - b);
 }
 
