@@ -30,12 +30,15 @@ def low_contrast(fig):
     canvas.draw()
     texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
     boxes = [text.get_window_extent() for text in texts]
+    layout = fig.get_layout_engine()
+    fig.set_layout_engine("none")  # or the axes would grow into the room of the hidden texts
     for text in texts:
         text.set_visible(False)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3] / 255
     for text in texts:
         text.set_visible(True)
+    fig.set_layout_engine(layout or "none")
     fig.set_dpi(dpi)
     found = []
     height, width = pixels.shape[:2]
