@@ -154,8 +154,8 @@ def check_smallest_k(smallest_k: Callable) -> None:
     got = int(smallest_k(mass, 0.75, 0.5))
     expect(got == 1, f"masses 1/8, 6/8, 1/8, 0 and four times 1/4; 0.75 for half of the rows: "
            f"expected k = 1, got {got}; the heaviest block comes first")  # fmt: skip
-    got = int(smallest_k(mass, 0.75, 1.0))
-    expect(got == 3, f"the same masses; 0.75 for all rows: expected k = 3, got {got}; every row "
+    got = int(smallest_k(mass, 0.8125, 1.0))
+    expect(got == 4, f"the same masses; 13/16 for all rows: expected k = 4, got {got}; every row "
            "has to hold it, not the mean of the rows")  # fmt: skip
     got = int(smallest_k(mass, 1.0, 1.0))
     expect(got == 4, f"the same masses, all of both rows: expected k = 4, got {got}")
