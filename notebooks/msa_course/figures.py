@@ -30,7 +30,7 @@ def to_png(fig: Figure) -> str:
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     image = image.quantize(COLOURS, dither=Image.Dither.NONE)
     stream = io.BytesIO()
-    image.save(stream, format="png", optimize=True)
+    image.save(stream, format="png", compress_level=6)
     return base64.b64encode(stream.getvalue()).decode()
 
 
