@@ -13,6 +13,7 @@ from PIL import Image
 
 DPI = 200
 COLOURS = 256
+NEARLY_WHITE = 250  # of 255: the quick way to few colours may miss white by a little
 
 
 def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
@@ -28,7 +29,9 @@ def to_png(fig: Figure) -> str:
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    image = image.quantize(COLOURS, dither=Image.Dither.NONE)
+    image = image.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette = np.array(image.getpalette())
+    image.putpalette(np.where(palette > NEARLY_WHITE, 255, palette).tolist())
     stream = io.BytesIO()
     image.save(stream, format="png", compress_level=6)
     return base64.b64encode(stream.getvalue()).decode()

@@ -50,10 +50,11 @@ def page_of_text(look: Look) -> Figure:
         word = places[number][2].strip()
         ax.text(corner[0] + 0.02, places[number][0] * LINE, word, color=ink, zorder=5, **mono)
     for last in (look.best - 1, asker):
-        for row, column, text in places[last - REPEATED + 1 : last + 1]:
-            y = row * LINE + 0.45 * LINE
-            ends = column * CHARACTER, (column + len(text)) * CHARACTER
-            ax.plot(ends, (y, y), color=palette.INK, linewidth=0.8, zorder=2, solid_capstyle="butt")
+        said = places[last - REPEATED + 1 : last + 1]
+        low = [(row + 0.45) * LINE for row, _, _ in said]
+        left = [column * CHARACTER for _, column, _ in said]
+        right = [(column + len(text)) * CHARACTER for _, column, text in said]
+        ax.hlines(low, left, right, color=palette.INK, linewidth=0.8, zorder=2)
     _join(ax, places, look, asker)
     return fig
 
