@@ -30,14 +30,17 @@ if "rng" in _states:
 if "generator" in _states:
     generator.set_state(_states["generator"])
 """
+# In a namespace of its own, so that no lesson has these names without importing them.
 WATCH = f"""
 import sys
 if "contrast" not in sys.modules:
     sys.path.append({str(Path(__file__).parents[1] / "tests")!r})
     import contrast
-    import msa_course.figures
-    contrast.watch(msa_course.figures)
+    from msa_course import figures, live
+    contrast.watch(figures, live)
+sys.modules["msa_course.figures"].again = AGAIN
 """
+WATCH_ONE = "\nexec({!r}, {{'AGAIN': {}}})"
 TIMEOUT = 60  # seconds
 
 
@@ -77,5 +80,6 @@ def pytest_runtest_setup(item):
     if isinstance(item, IPyNbCell):
         kernel = item.parent.kernel
         again = isinstance(item, CellAgain)
-        code = ONCE + SHOW.format(not again) + (PUT_BACK if again else KEEP + ELSEWHERE + WATCH)
+        code = ONCE + SHOW.format(not again) + (PUT_BACK if again else KEEP + ELSEWHERE)
+        code += WATCH_ONE.format(WATCH, again)
         kernel.await_reply(kernel.kc.execute(code, silent=True), timeout=TIMEOUT)
