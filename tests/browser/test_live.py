@@ -85,7 +85,8 @@ def open_in_lab(page, lab, notebook, name):
     address, token, folder = lab
     notebook.metadata.title = name  # or it would be the one that another test had signed
     (folder / name).write_text(json.dumps(notebook), encoding="utf-8")
-    page.goto(f"{address}/lab/tree/{name}?token={token}")
+    # A workspace of its own: the shared one would open what was open before as well.
+    page.goto(f"{address}/lab/workspaces/{name[:-6]}/tree/{name}?token={token}")
     page.wait_for_selector(".jp-Notebook .jp-OutputArea-output")
 
 
@@ -97,7 +98,7 @@ def test_the_second_sitting_without_a_kernel_is_alive(page, lab, notebook):
         data=json.dumps({"type": "notebook", "format": "json", "content": trusted(notebook)}),
         headers={"Content-Type": "application/json", "Authorization": f"token {token}"},
     )
-    page.goto(f"{address}/lab/tree/second.ipynb?token={token}")
+    page.goto(f"{address}/lab/workspaces/second/tree/second.ipynb?token={token}")
     page.wait_for_selector(".jp-Notebook .msa[data-state]")
     check_total(*state(page))
     slider = page.locator(".msa input[type=range]")
