@@ -101,10 +101,18 @@ def lab(chromium, tmp_path_factory):
         process.wait(timeout=30)
 
 
-@pytest.fixture
-def page(chromium):
-    """A blank page of a fresh browser."""
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """One Chromium for all tests."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
-        yield browser.new_page(viewport={"width": 1300, "height": 900})
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A blank page that shares nothing with the pages of other tests."""
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    yield context.new_page()
+    context.close()

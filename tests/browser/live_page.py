@@ -8,6 +8,14 @@ MOVES = 50
 STEP_MS = 50
 STEPS = 15
 KEYS = ["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"]
+SLIDERS = ".msa input[type=range]"
+BUTTONS = ".msa button:enabled, .msa [role=button]"
+# One question to the page about hundreds of buttons, not one for each.
+VISIBLE = """selector => [...document.querySelectorAll(selector)]
+    .flatMap((button, place) => button.checkVisibility() ? [place] : [])"""
+NAMELESS = """selector => [...document.querySelectorAll(selector)]
+    .filter(control => !(control.getAttribute('aria-label') || control.textContent.trim()))
+    .map(control => control.outerHTML)"""
 # From a slider's move to the frame that shows it, in milliseconds.
 TIME_A_STEP = """async () => {
     const input = document.querySelector('.msa input[type=range]');
@@ -44,18 +52,17 @@ def drive(page, html, check, moves=MOVES, seed=0):
     check(*state(page))
     seen = {json.dumps(state(page)[0])}
     for move in range(moves):
-        sliders = page.locator(".msa input[type=range]").all()
-        buttons = page.locator(".msa button:enabled, .msa [role=button]").all()
-        buttons = [button for button in buttons if button.is_visible()]
-        if buttons and (move % 2 or not sliders):
-            button = rng.choice(buttons)
+        num_sliders = page.locator(SLIDERS).count()
+        visible = page.evaluate(VISIBLE, BUTTONS)
+        if visible and (move % 2 or not num_sliders):
+            button = page.locator(BUTTONS).nth(rng.choice(visible))
             if move % 4 == 1:
                 button.click(force=True)
             else:
                 button.focus()
                 button.press("Enter")
         else:
-            slider = rng.choice(sliders)
+            slider = page.locator(SLIDERS).nth(rng.randrange(num_sliders))
             slider.focus()
             slider.press(rng.choice(KEYS))
         check(*state(page))
@@ -72,8 +79,7 @@ def check_is_quick(page):
 
 def check_names(page):
     """Whatever can be operated has a name, and the sentence is spoken."""
-    for control in page.locator(".msa input, .msa button, .msa [role=button]").all():
-        assert control.get_attribute("aria-label") or control.inner_text().strip()
+    assert page.evaluate(NAMELESS, f"{SLIDERS}, {BUTTONS}") == []
     assert page.locator(".msa [aria-live=polite]").inner_text().strip().endswith(".")
 
 

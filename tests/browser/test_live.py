@@ -121,15 +121,12 @@ def test_an_untrusted_clone_shows_the_picture(page, lab, notebook):
     assert page.locator(".msa").count() == 0
 
 
-def test_without_scripts_the_picture_stays(chromium, notebook, tmp_path):
-    from playwright.sync_api import sync_playwright
-
+def test_without_scripts_the_picture_stays(browser, notebook, tmp_path):
     body, _ = HTMLExporter().from_notebook_node(notebook)
     path = tmp_path / "lesson.html"
     path.write_text(body, encoding="utf-8")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        quiet = browser.new_page(java_script_enabled=False)
-        quiet.goto(path.as_uri())
-        assert quiet.locator(".jp-OutputArea img").first.is_visible()
-        browser.close()
+    context = browser.new_context(java_script_enabled=False)
+    quiet = context.new_page()
+    quiet.goto(path.as_uri())
+    assert quiet.locator(".jp-OutputArea img").first.is_visible()
+    context.close()
