@@ -175,6 +175,8 @@ def test_what_a_rule_reads_is_described_without_forced_blocks():
     assert read(612, 2, [0]).tokens_read == BLOCK_SIZE
 
 
+# ipywidgets 8.1.0 reads a trait's metadata in a way that traitlets has deprecated.
+@pytest.mark.filterwarnings("ignore:Deprecated in traitlets:DeprecationWarning")
 def test_the_widget_answers_what_it_is_asked():
     pytest.importorskip("anywidget")
 
